@@ -1,0 +1,77 @@
+"""The command line: ``pvensemble NAME …`` runs ``pvensemble.cli.NAME``.
+
+Only this package prints or decides an exit status: 0 success, 2 a user's mistake (message on
+stderr, no traceback), 130 interrupted, 1 a bug.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+
+from pvensemble import __version__
+from pvensemble.errors import PVEnsembleError, did_you_mean
+
+LAUNCHED = ("paraview", "pvpython", "pvbatch", "pvserver")
+"""Programs of ParaView: everything after the name is theirs, so they parse for themselves."""
+
+
+def command_names() -> list[str]:
+    """Names of all sub-commands, sorted."""
+    modules = (m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+    return sorted(set(modules) | set(LAUNCHED))
+
+
+def _overview() -> str:
+    lines = [f"pvensemble {__version__}", "", "usage: pvensemble COMMAND [options]", "", "commands:"]
+    for name in command_names():
+        lines.append(f"  {name:<12}{_module(name).HELP}")
+    lines += ["", "pvensemble COMMAND --help tells more."]
+    return "\n".join(lines)
+
+
+def _module(name: str):
+    return importlib.import_module(f"{__name__}.{'paraview' if name in LAUNCHED else name}")
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0 if argv else 2
+    if argv[0] in ("-V", "--version"):
+        print(f"pvensemble {__version__}")
+        return 0
+    name = argv[0]
+    if name not in command_names():
+        print(f"pvensemble: no command {name!r}{did_you_mean(name, command_names())}", file=sys.stderr)
+        return 2
+    module = _module(name)
+    if name in LAUNCHED:
+        return module.run_program(name, argv[1:])
+    parser = argparse.ArgumentParser(prog=f"pvensemble {name}", description=module.HELP)
+    module.add_arguments(parser)
+    return module.run(parser.parse_args(argv[1:]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program name; ``sys.argv[1:]`` when omitted.
+    """
+    try:
+        return _run(sys.argv[1:] if argv is None else list(argv))
+    except PVEnsembleError as error:
+        print(f"pvensemble: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pvensemble: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `pvensemble table … --csv - | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
