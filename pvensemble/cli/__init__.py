@@ -21,20 +21,23 @@ LAUNCHED = ("paraview", "pvpython", "pvbatch", "pvserver")
 
 def command_names() -> list[str]:
     """Names of all sub-commands, sorted."""
-    modules = (m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    return sorted(set(modules) | set(LAUNCHED))
-
-
-def _overview() -> str:
-    lines = [f"pvensemble {__version__}", "", "usage: pvensemble COMMAND [options]", "", "commands:"]
-    for name in command_names():
-        lines.append(f"  {name:<12}{_module(name).HELP}")
-    lines += ["", "pvensemble COMMAND --help tells more."]
-    return "\n".join(lines)
+    # `import` is a word of Python, so its module is called import_.
+    modules = (m.name.rstrip("_") for m in pkgutil.iter_modules(__path__) if m.name[0] != "_")
+    return sorted({*modules, *LAUNCHED})
 
 
 def _module(name: str):
-    return importlib.import_module(f"{__name__}.{'paraview' if name in LAUNCHED else name}")
+    """Import the module of a sub-command."""
+    own = {"import": "import_", **dict.fromkeys(LAUNCHED, "paraview")}
+    return importlib.import_module(f"{__name__}.{own.get(name, name)}")
+
+
+def _overview() -> str:
+    lines = [f"pvensemble {__version__}: ensembles of neural networks in ParaView", ""]
+    lines += ["usage: pvensemble COMMAND [options]", "", "commands:"]
+    lines += [f"  {name:<12}{_module(name).HELP}" for name in command_names()]
+    lines += ["", "`pvensemble COMMAND --help` tells more."]
+    return "\n".join(lines)
 
 
 def _run(argv: list[str]) -> int:
@@ -46,7 +49,9 @@ def _run(argv: list[str]) -> int:
         return 0
     name = argv[0]
     if name not in command_names():
-        print(f"pvensemble: no command {name!r}{did_you_mean(name, command_names())}", file=sys.stderr)
+        print(
+            f"pvensemble: no command {name!r}{did_you_mean(name, command_names())}", file=sys.stderr
+        )
         return 2
     module = _module(name)
     if name in LAUNCHED:
