@@ -1,0 +1,185 @@
+"""From a configuration to runs: sampling the search space, naming runs, forming groups."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pvensemble.errors import ConfigError
+from pvensemble.train.config import DataConfig, ModelConfig, TrainConfig
+from pvensemble.train.config_session import SessionConfig, draw, grid_values
+
+log = logging.getLogger(__name__)
+
+_INIT_OPTIONS = ("init",)
+"""Options of our models that change initial weights only: such runs still form one group."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that determines one run; nothing else does.
+
+    The learning rate at a step is ``schedules.lr_at(settings, step)``. ``betas`` and ``eps`` are
+    used by Adam, ``alpha``, ``eps`` and ``momentum`` by RMSprop, ``momentum`` and ``nesterov`` by
+    SGD. ``seed`` seeds the initial weights and the data order.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: str = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    alpha: float = 0.99
+    eps: float = 1e-8
+    batch_size: int = 64
+    steps: int = 1000
+    seed: int = 0
+    schedule: str = "constant"
+    gamma: float = 1e-4
+    power: float = 0.75
+    step_size: int = 1000
+    end_factor: float = 0.0
+    bias_lr_multiplier: float = 1.0
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run to be trained.
+
+    Attributes
+    ----------
+    run_index
+        Place in the ensemble, 0 … n_runs - 1.
+    run_id
+        16 hexadecimal digits: SHA-256 of the canonical JSON of ``settings``. It does not depend on
+        the other runs, the session, or where the data lie.
+    params
+        Hyper-parameters by column name: those that any session searches or fixes, as far as the
+        run has them. A searched seed is in ``settings.seed`` (the run table has it anyway).
+    """
+
+    run_index: int
+    run_id: str
+    session: str
+    params: dict[str, Any] = field(hash=False)
+    settings: RunSettings = field(hash=False)
+
+
+def run_id(settings: RunSettings) -> str:
+    """Return the identity of a run: a hash of what determines it."""
+    return hashlib.sha256(canonical(_identity(settings)).encode()).hexdigest()[:16]
+
+
+def canonical(value: Any) -> str:
+    """Return the canonical JSON of a value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _identity(settings: RunSettings) -> dict[str, Any]:
+    """Return what determines a run, without the places where files lie."""
+    values = asdict(settings)
+    values["data"].pop("dir")
+    values["model"].pop("path")
+    return values
+
+
+def sample_runs(config: TrainConfig) -> list[RunSpec]:
+    """Return the runs of all sessions, in order; a repeated run is kept once.
+
+    Raises
+    ------
+    ConfigError
+        When a combination of values is impossible.
+    """
+    return sample_with_repeats(config)[0]
+
+
+def sample_with_repeats(config: TrainConfig) -> tuple[list[RunSpec], int]:
+    """Return :func:`sample_runs` and how many repeated runs were left out."""
+    from pvensemble.train.config_keys import run_settings, session_params
+
+    specs: dict[str, RunSpec] = {}
+    repeated = 0
+    for session in config.sessions:
+        for values in _combinations(session):
+            settings = run_settings(config, {**session.fixed, **values}, session.name)
+            identity = run_id(settings)
+            if identity in specs:
+                repeated += 1
+                continue
+            params = session_params(config, settings)
+            specs[identity] = RunSpec(len(specs), identity, session.name, params, settings)
+    if repeated:
+        log.warning("%s: %d repeated runs are trained once", config.file, repeated)
+    return list(specs.values()), repeated
+
+
+def _combinations(session: SessionConfig) -> Iterator[dict[str, Any]]:
+    """Yield the hyper-parameters of each run of a session, by dotted key."""
+    if session.method == "list":
+        yield from (dict(run) for run in session.runs)
+    elif session.method == "grid":
+        keys = [d.key for d in session.space]
+        for values in itertools.product(*(grid_values(d) for d in session.space)):
+            yield dict(zip(keys, values))
+    else:
+        yield from _random(session)
+
+
+def _random(session: SessionConfig) -> Iterator[dict[str, Any]]:
+    """Yield ``n`` distinct draws; the first ones do not depend on ``n``."""
+    rng = np.random.Generator(np.random.Philox(session.seed))
+    seen: set[str] = set()
+    for _ in range(100 * session.n):
+        if len(seen) == session.n:
+            return
+        values = {d.key: draw(d, rng) for d in session.space}
+        key = canonical(values)
+        if key not in seen:
+            seen.add(key)
+            yield values
+    if len(seen) < session.n:
+        raise ConfigError(
+            f"session {session.name!r}: n: got {session.n}, allowed: at most {len(seen)}, "
+            "the number of different combinations found in its space"
+        )
+
+
+def group_runs(specs: Sequence[RunSpec], max_size: int | None = None) -> list[list[RunSpec]]:
+    """Split runs into groups that can train as one vectorized batch.
+
+    Runs share a group when data, model (initialization apart), kind of optimizer, batch size,
+    steps and precision are equal; order is kept. A group larger than ``max_size`` is cut into
+    parts whose sizes differ by at most one.
+    """
+    groups: dict[str, list[RunSpec]] = {}
+    for spec in specs:
+        groups.setdefault(_group_key(spec.settings), []).append(spec)
+    parts: list[list[RunSpec]] = []
+    for members in groups.values():
+        n_parts = 1 if not max_size else -(-len(members) // max_size)
+        edges = [len(members) * i // n_parts for i in range(n_parts + 1)]
+        parts += [members[a:b] for a, b in zip(edges, edges[1:])]
+    return parts
+
+
+def _group_key(settings: RunSettings) -> str:
+    """Return what runs of one group have in common."""
+    values = _identity(settings)
+    keys = ("data", "model", "optimizer", "nesterov", "batch_size", "steps", "precision")
+    common = {k: values[k] for k in keys}
+    if ":" not in settings.model.name:
+        options = common["model"]["options"]
+        common["model"]["options"] = {k: v for k, v in options.items() if k not in _INIT_OPTIONS}
+    return canonical(common)
