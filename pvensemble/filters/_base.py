@@ -1,0 +1,174 @@
+"""What all filters share: errors that are not lost, checked inputs, progress and abort.
+
+VTK swallows an exception in a Python algorithm: the update fails once with no reason, and succeeds
+with an empty output when repeated. ``EnsembleAlgorithm`` therefore catches errors in exactly one
+place, keeps the exception, and shows its message in ParaView's Output Messages. Scripts and tests
+update a pipeline with ``run``, which raises it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+
+from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
+from vtkmodules.vtkCommonCore import VTK_STRING, vtkInformation, vtkOutputWindow
+from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkPolyData
+from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm, vtkDemandDrivenPipeline
+from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as _Pipeline
+
+from pvensemble.errors import MissingArrayError, PipelineError, PVEnsembleError
+from pvensemble.vtkdata.runs import RunsData
+
+
+class EnsembleAlgorithm(VTKPythonAlgorithmBase):
+    """Base of all readers and filters.
+
+    A subclass implements ``RequestInformation`` and ``RequestData`` and may raise anything there:
+    the update fails, the message (with the traceback when it is not a ``PVEnsembleError``) goes to
+    VTK's output window, and ``error`` keeps the exception until the next update.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+        Numbers of ports.
+    output_type : str or sequence of str
+        VTK class name of the outputs, one for all or one a port.
+    """
+
+    def __init__(
+        self, *, n_inputs: int = 1, n_outputs: int = 1, output_type: str | tuple = "vtkPolyData"
+    ) -> None:
+        self._output_types = (
+            (output_type,) * n_outputs if isinstance(output_type, str) else tuple(output_type)
+        )
+        # Inputs are checked in RequestData: VTK's message would not say what to connect instead.
+        super().__init__(
+            nInputPorts=n_inputs,
+            inputType="vtkDataObject",
+            nOutputPorts=n_outputs,
+            outputType=self._output_types[0],
+        )
+        self.error: Exception | None = None
+
+    def FillOutputPortInformation(self, port: int, info: vtkInformation) -> int:
+        info.Set(vtkDataObject.DATA_TYPE_NAME(), self._output_types[port])
+        return 1
+
+    def ProcessRequest(
+        self, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation
+    ) -> int:
+        """Pass a request on; keep and report what it raises."""
+        if request.Has(vtkDemandDrivenPipeline.REQUEST_INFORMATION()) or request.Has(
+            vtkDemandDrivenPipeline.REQUEST_DATA()
+        ):
+            self.error = None
+        try:
+            return int(super().ProcessRequest(request, inInfo, outInfo))
+        except Exception as error:
+            self.error = error
+            self._show(error)
+            return 0
+
+    def _show(self, error: Exception) -> None:
+        """Show an error in the output window, with its traceback when it is a bug."""
+        if isinstance(error, PVEnsembleError):
+            text = str(error)
+        else:
+            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        vtkOutputWindow.GetInstance().DisplayErrorText(f"ERROR: {spaced(self)}: {text}\n")
+
+    def _set(self, name: str, value: object) -> None:
+        """Set the attribute ``_name`` and mark the algorithm modified if it changed."""
+        if getattr(self, "_" + name) != value:
+            setattr(self, "_" + name, value)
+            self.Modified()
+
+    # -- inputs and outputs --------------------------------------------------------------------
+    def runs_input(self, inInfo: tuple, port: int = 0) -> RunsData:
+        """Return the "Runs" input of a port.
+
+        Raises
+        ------
+        MissingArrayError
+            When the input is of another kind or not the runs of an ensemble.
+        """
+        data = self.GetInputData(inInfo, port, 0)
+        if not isinstance(data, vtkPolyData):
+            got = "nothing" if data is None else data.GetClassName()
+            raise MissingArrayError(
+                "needs the runs of an ensemble (vtkPolyData, the first output of Ensemble "
+                f"Reader); got {got}"
+            )
+        return RunsData(data)
+
+    def output(self, outInfo: vtkInformation, port: int = 0) -> vtkDataObject:
+        """Return the output of a port."""
+        return self.GetOutputData(outInfo, port)
+
+    # -- progress and abort --------------------------------------------------------------------
+    def report(self, fraction: float, text: str = "") -> None:
+        """Show progress, 0 to 1."""
+        if text:
+            self.SetProgressText(text)
+        self.UpdateProgress(float(fraction))
+
+    def aborted(self) -> bool:
+        """Tell whether the user asked to stop; the filter should then return 1 at once."""
+        check = getattr(self, "CheckAbort", None)
+        return bool(check() if check else self.GetAbortExecute())
+
+
+def spaced(algorithm: object) -> str:
+    """Return the name people see: ``PerformanceMeasures`` -> ``Performance Measures``."""
+    name = type(algorithm).__name__
+    return "".join(" " + c if c.isupper() and i else c for i, c in enumerate(name))
+
+
+def run(algorithm: vtkAlgorithm, *, time: float | None = None, port: int = 0) -> vtkDataObject:
+    """Update an algorithm and return its output, or raise.
+
+    Parameters
+    ----------
+    algorithm : vtkAlgorithm
+        The end of the pipeline.
+    time : float, optional
+        Step to ask for.
+    port : int
+        Output port to return.
+
+    Raises
+    ------
+    PipelineError
+        When it or anything upstream fails; the cause is chained.
+    """
+    algorithm.Modified()
+    messages: list[str] = []
+    executive = algorithm.GetExecutive()
+
+    def listen(_caller: object, _event: str, text: str = "") -> None:
+        messages.append(text)
+
+    listen.CallDataType = VTK_STRING
+    observer = executive.AddObserver("ErrorEvent", listen)
+    try:
+        done = executive.UpdateInformation()
+        if done and time is not None:
+            executive.GetOutputInformation(port).Set(_Pipeline.UPDATE_TIME_STEP(), float(time))
+        done = done and executive.Update(port)
+    finally:
+        executive.RemoveObserver(observer)
+    failed = [a for a in upstream(algorithm) if getattr(a, "error", None) is not None]
+    if failed:
+        raise PipelineError(f"{spaced(failed[0])}: {failed[0].error}") from failed[0].error
+    if not done:
+        raise PipelineError(f"{spaced(algorithm)} failed: {' '.join(messages).strip()}")
+    return algorithm.GetOutputDataObject(port)
+
+
+def upstream(algorithm: vtkAlgorithm) -> Iterator[vtkAlgorithm]:
+    """Yield all algorithms that feed an algorithm, the first ones first, and itself last."""
+    for port in range(algorithm.GetNumberOfInputPorts()):
+        for index in range(algorithm.GetNumberOfInputConnections(port)):
+            yield from upstream(algorithm.GetInputAlgorithm(port, index))
+    yield algorithm
