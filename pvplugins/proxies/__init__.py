@@ -1,0 +1,1 @@
+"""Decorated proxies, one module a kind; loaded by ``pvensemble_plugin.py``."""

@@ -1,0 +1,3 @@
+"""Proxies of the filters that add columns to the runs."""
+
+PROXIES = ()

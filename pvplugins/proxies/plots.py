@@ -1,0 +1,3 @@
+"""Proxies of the plots."""
+
+PROXIES = ()

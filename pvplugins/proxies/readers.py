@@ -1,0 +1,3 @@
+"""Proxies of the readers."""
+
+PROXIES = ()
