@@ -31,15 +31,18 @@ class DataConfig:
     The validation split is held out from the *end of the training set*
     (``validation_from = "train"``) or drawn from the published test set (``"test"``; the test
     split is then the rest of it, so no image is in two splits). ``split_seed`` shuffles before
-    anything is held out; absent, the published order is kept. Pixels are multiplied by ``scale``
-    (absent: 1/16 for digits, 1/255 for the others) after ``subtract`` took away the mean of the
-    training split.
+    anything is held out; absent, the published order is kept. ``validation`` is 1,000 images when
+    absent (digits: 300), ``test`` all that are left (digits: 300), ``train`` likewise. Pixels are
+    multiplied by ``scale`` (absent: 1/16 for digits, 1/255 for bytes, 1 for other numbers) after
+    ``subtract`` took away the mean of the training split; ``size`` resizes to size x size by bilinear interpolation.
+    ``npy`` reads ``train_images``, ``train_labels`` and, where given, ``test_images`` and
+    ``test_labels``; ``torchvision`` its class ``dataset``.
     """
 
     source: str = setting("digits", choices=SOURCES)
     dir: str | None = setting(None)
     train: int | None = setting(None, low=1)
-    validation: int = setting(1000, low=1)
+    validation: int | None = setting(None, low=1)
     test: int | None = setting(None, low=1)
     validation_from: str = setting("train", choices=("train", "test"))
     split_seed: int | None = setting(None, low=0)

@@ -1,0 +1,207 @@
+"""Dotted keys: how a hyper-parameter names a setting, and how values are put into a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from pvensemble import schema
+from pvensemble.errors import did_you_mean
+from pvensemble.train.config import DataConfig, ModelConfig, TrainConfig, TrainSettings
+from pvensemble.train.config_check import Where, check_value, fields_of, setting, show
+from pvensemble.train.config_models import OPTIONS, check_name, full_options, is_user_model
+from pvensemble.train.search import RunSettings
+
+SECTIONS = {"train": TrainSettings, "data": DataConfig}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Top:
+    """Settings of a run that stand at the top of a configuration."""
+
+    steps: int = setting(1, low=1)
+    seed: int = setting(0, low=0, high=2**63 - 1)
+
+
+TOP = fields_of(_Top)
+_SETTINGS_NAMES = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
+_RESERVED = {
+    *schema.FIXED_COLUMNS,
+    *(schema.P1, schema.P2, schema.P3, schema.COMBINED, schema.FINAL, schema.BEST),
+    *(schema.TIME_TO_THRESHOLD, schema.GROUP, schema.GROUP_COLOR),
+}
+
+
+def dotted_key(key: str, models: set[str], where: Where) -> str:
+    """Return the full dotted key that a hyper-parameter's name stands for.
+
+    ``learning_rate`` is ``train.learning_rate``; ``conv1`` is ``model.conv1`` when one of the
+    configuration's ``models`` has that option.
+
+    Raises
+    ------
+    ConfigError
+        For a name that nothing has.
+    """
+    options = {o for m in models if m in OPTIONS for o in fields_of(OPTIONS[m])} | {"name"}
+    user = any(is_user_model(m) for m in models)
+    section, _, rest = key.partition(".")
+    if rest:
+        known = (
+            options
+            if section == "model"
+            else fields_of(SECTIONS[section])
+            if section in SECTIONS
+            else ()
+        )
+        if rest in known or (section == "model" and user):
+            return key
+        names = [f"{section}.{k}" for k in known] or [f"{s}." for s in (*SECTIONS, "model")]
+        raise where.error(key, f"no such setting of a run{did_you_mean(key, names)}")
+    if key in TOP:
+        return key
+    for name, known in (
+        ("train", fields_of(TrainSettings)),
+        ("model", options),
+        ("data", fields_of(DataConfig)),
+    ):
+        if key in known and key != "name":
+            return f"{name}.{key}"
+    known = [*TOP, *fields_of(TrainSettings), *options, *fields_of(DataConfig)]
+    raise where.error(key, f"no such setting of a run{did_you_mean(key, known)}")
+
+
+def field_of(key: str, models: set[str]) -> dataclasses.Field | None:
+    """Return the schema of a dotted key; None for an option of a user's own model."""
+    section, _, rest = key.partition(".")
+    if not rest:
+        return TOP[key]
+    if section in SECTIONS:
+        return fields_of(SECTIONS[section])[rest]
+    for model in sorted(models):
+        if model in OPTIONS and rest in fields_of(OPTIONS[model]):
+            return fields_of(OPTIONS[model])[rest]
+    return None
+
+
+def check_key_value(key: str, value: Any, models: set[str], where: Where) -> Any:
+    """Return a hyper-parameter's value in the type of its setting."""
+
+    def error(_: str, message: str) -> Exception:
+        return where.error(key, message)
+
+    if key == "model.name":
+        check_name(value, Where(where.file, where.key(key).rpartition(".")[0]))
+        return value
+    spec = field_of(key, models)
+    if spec is None:
+        if not isinstance(value, (bool, int, float, str)):
+            raise error(key, f"got {show(value)}, allowed: a number, a text, true or false")
+        return value
+    return check_value(spec, value, error)
+
+
+def flatten(table: Mapping, where: Where) -> dict[str, Any]:
+    """Turn nested tables ``model.width = …`` into dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if key in ("model", *SECTIONS) and isinstance(value, Mapping):
+            flat.update({f"{key}.{sub}": v for sub, v in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def run_settings(config: TrainConfig, values: Mapping[str, Any], session: str) -> RunSettings:
+    """Return the settings of one run: the configuration with ``values`` put in.
+
+    Raises
+    ------
+    ConfigError
+        When the combination is impossible.
+    """
+    where = Where(config.file, f"session {session!r}")
+    parts = {
+        "": {"steps": config.steps, "seed": config.seed},
+        "train": dataclasses.asdict(config.train),
+        "data": dataclasses.asdict(config.data),
+    }
+    name = values.get("model.name", config.model.name)
+    same = name == config.model.name
+    options = dict(config.model.options) if same else {}
+    for key, value in values.items():
+        section, _, rest = key.rpartition(".")
+        if section != "model":
+            parts[section][rest] = value
+        elif rest != "name" and (is_user_model(name) or rest in fields_of(OPTIONS[name])):
+            options[rest] = value
+    train = parts["train"]
+    train["betas"] = (train.pop("beta1"), train.pop("beta2"))
+    options = full_options(name, options, where.sub("model"))
+    data = DataConfig(**parts["data"])
+    settings = RunSettings(
+        data=data, model=ModelConfig(name, options, config.model.path), **train, **parts[""]
+    )
+    check_settings(settings, where)
+    return settings
+
+
+def check_settings(settings: RunSettings, where: Where) -> None:
+    """Raise for settings that are fine one by one but impossible together."""
+    s, data = settings, settings.data
+    if s.optimizer == "sgd" and s.nesterov and s.momentum == 0:
+        raise where.error("train.nesterov", "got true, allowed: only with momentum more than 0")
+    if data.source == "npy" and not (data.train_images and data.train_labels):
+        raise where.error(
+            "data.train_images", "missing; source 'npy' needs train_images and train_labels"
+        )
+    if data.source == "npy" and bool(data.test_images) != bool(data.test_labels):
+        raise where.error(
+            "data.test_labels", "test_images and test_labels are given together or not at all"
+        )
+    if data.source == "torchvision" and not data.dataset:
+        raise where.error(
+            "data.dataset", "missing; source 'torchvision' needs a class name, e.g. 'SVHN'"
+        )
+
+
+def searched_keys(config: TrainConfig) -> list[str]:
+    """Return the dotted keys that any session searches or fixes, in order of appearance."""
+    keys: dict[str, None] = {}
+    for session in config.sessions:
+        keys.update(dict.fromkeys(d.key for d in session.space))
+        keys.update(dict.fromkeys(session.fixed))
+    return [k for k in keys if k != schema.SEED]
+
+
+def columns(config: TrainConfig) -> dict[str, str]:
+    """Return the column name of every searched key: its last part, where that is unique."""
+    keys = searched_keys(config)
+    short = {k: "model" if k == "model.name" else k.rpartition(".")[2] for k in keys}
+    counts = list(short.values())
+    taken = {s for s in counts if counts.count(s) > 1} | _RESERVED
+    return {k: k.replace(".", "_") if s in taken else s for k, s in short.items()}
+
+
+def session_params(config: TrainConfig, settings: RunSettings) -> dict[str, Any]:
+    """Return a run's hyper-parameters by column; those that its model lacks are left out."""
+    params = {}
+    for key, column in columns(config).items():
+        value = setting_value(settings, key)
+        if value is not None:
+            params[column] = value
+    return params
+
+
+def setting_value(settings: RunSettings, key: str) -> Any:
+    """Return the value of a dotted key in a run's settings; None when it has none."""
+    section, _, rest = key.rpartition(".")
+    if section == "model":
+        return settings.model.name if rest == "name" else settings.model.options.get(rest)
+    if section == "data":
+        return getattr(settings.data, rest)
+    if rest in _SETTINGS_NAMES:
+        name, index = _SETTINGS_NAMES[rest]
+        return getattr(settings, name)[index]
+    return getattr(settings, rest)
