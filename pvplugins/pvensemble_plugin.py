@@ -51,7 +51,7 @@ def _import_proxies():
         ]
     except ImportError as error:
         raise RuntimeError(
-            f"the pvensemble plugin cannot load: {error}. It needs h5py, scipy and scikit-learn for "
+            f"the pvensemble plugin cannot load: {error}. It needs h5py, scipy, scikit-learn for "
             f"ParaView's Python {sys.version_info[0]}.{sys.version_info[1]}; 'pvensemble doctor' "
             f"names the command that installs what is missing."
         ) from error

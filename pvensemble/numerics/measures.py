@@ -1,0 +1,389 @@
+"""Performance measures of runs: one number in [0, 1] a run, high is better.
+
+All functions take the evaluated steps ``(n_steps,)``, ascending, and the accuracies
+``(n_runs, n_steps)`` as fractions of 1 with NaN where a run was not measured, and look at all runs
+at once. NaN is skipped: a run that is evaluated at other steps than its neighbours, was stopped
+early or is still running is judged by what was measured. A run without any measured value in the
+question, and a diverged run, get 0, never NaN.
+
+==================  ================================================================================
+P1(t)               accuracy at the last evaluated step <= t
+P2[a, b]            maximum accuracy over the evaluated steps in the closed interval
+P3[a, b]            standard deviation (ddof 0, percentage points) of the accuracies in the
+                    interval, clamped to [lo, hi], then ``1 - (s - lo) / (hi - lo)``; all equal: 1
+combined            mean of the chosen ones of P1, P2, P3
+final, best         last and largest measured accuracy
+time_to_threshold   first evaluated step with an accuracy >= threshold; NaN when there is none
+==================  ================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pvensemble import schema
+from pvensemble.errors import MeasureError, did_you_mean
+
+Interval = tuple[float, float]
+
+MEASURES = (schema.P1, schema.P2, schema.P3)
+"""The measures that can enter the combined one."""
+
+P3_DEVIATION = "P3_deviation"
+"""Column: the standard deviation behind P3, in percentage points, neither clamped nor inverted."""
+
+EQUAL = 1e-9
+"""Deviations (percentage points) closer than this are equal: rounding is not instability."""
+
+PRESETS = ("custom", "efficiency", "stability")
+"""What step and interval judge: see ``preset``."""
+
+
+def accuracy_at(steps: np.ndarray, values: np.ndarray, step: float | None = None) -> np.ndarray:
+    """P1: accuracy at the last evaluated step at or before a step.
+
+    Parameters
+    ----------
+    steps : (n_steps,) int
+        Evaluated steps, ascending.
+    values : (n_runs, n_steps) float
+        Accuracies, NaN where not measured.
+    step : float, default: the last evaluated step
+        In optimizer steps.
+
+    Returns
+    -------
+    (n_runs,) float64
+        0 for a run that was not measured by then.
+
+    Raises
+    ------
+    MeasureError
+        When no step was evaluated by then.
+    """
+    steps, values = _checked(steps, values)
+    if step is not None and step < steps[0]:
+        raise MeasureError(
+            f"P1 at step {step:g}: the first evaluated step is {steps[0]:g}; choose that or later"
+        )
+    upto = len(steps) if step is None else int(np.searchsorted(steps, step, side="right"))
+    return _last(values[:, :upto])
+
+
+def maximum_in(
+    steps: np.ndarray, values: np.ndarray, interval: Interval | None = None
+) -> np.ndarray:
+    """P2: maximum accuracy over the evaluated steps in a closed interval.
+
+    Parameters
+    ----------
+    steps : (n_steps,) int
+    values : (n_runs, n_steps) float
+    interval : (a, b), default: all steps
+        In optimizer steps, both ends included.
+
+    Returns
+    -------
+    (n_runs,) float64
+        0 for a run without a measured value in the interval.
+
+    Raises
+    ------
+    MeasureError
+        When the interval is empty or holds no evaluated step.
+    """
+    inside = _within(steps, values, interval)
+    best = np.where(np.isfinite(inside), inside, -np.inf).max(axis=1)
+    return np.where(np.isfinite(best), best, 0.0)
+
+
+def deviation_in(
+    steps: np.ndarray, values: np.ndarray, interval: Interval | None = None
+) -> np.ndarray:
+    """Standard deviation of the accuracy in a closed interval, in percentage points.
+
+    Parameters
+    ----------
+    steps, values, interval
+        As in ``maximum_in``.
+
+    Returns
+    -------
+    (n_runs,) float64
+        Population standard deviation (ddof 0); 0 for a single measured value, NaN for none.
+
+    Raises
+    ------
+    MeasureError
+        When the interval is empty or holds no evaluated step.
+    """
+    inside = _within(steps, values, interval)
+    measured = np.isfinite(inside)
+    count = measured.sum(axis=1)
+    # Relative to one of its own values a constant curve is exactly 0, whatever the constant.
+    centred = np.where(measured, inside - _last(inside)[:, None], 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = centred.sum(axis=1) / count
+        squares = np.where(measured, centred - mean[:, None], 0.0) ** 2
+        return 100.0 * np.sqrt(squares.sum(axis=1) / count)
+
+
+def stability(
+    deviation: np.ndarray, clamp: Interval | None = None, *, diverged: np.ndarray | None = None
+) -> np.ndarray:
+    """P3: deviations as a measure, 1 for the most stable run and 0 for the least.
+
+    Parameters
+    ----------
+    deviation : (n_runs,) float
+        Of ``deviation_in``, percentage points.
+    clamp : (lo, hi), default: minimum and maximum over the runs that did not diverge
+        Deviations are clamped to it before they are normalized and inverted.
+    diverged : (n_runs,) bool, optional
+        Runs that do not set the default clamp.
+
+    Returns
+    -------
+    (n_runs,) float64
+        ``1 - (s - lo) / (hi - lo)``; 1 for all when all are equal; 0 where the deviation is NaN.
+
+    Raises
+    ------
+    MeasureError
+        When the clamp is empty.
+    """
+    deviation = np.asarray(deviation, np.float64)
+    known = np.isfinite(deviation)
+    judged = known if diverged is None else known & ~np.asarray(diverged, bool)
+    if clamp is not None:
+        low, high = _clamp(schema.P3, clamp)
+    elif judged.any():
+        low, high = deviation[judged].min(), deviation[judged].max()
+    else:
+        low = high = 0.0
+    if high - low <= EQUAL:
+        return known.astype(np.float64)
+    inverted = 1.0 - (np.clip(np.where(known, deviation, high), low, high) - low) / (high - low)
+    return np.where(known, inverted, 0.0)
+
+
+def normalized(values: np.ndarray, clamp: Interval, name: str = "clamp") -> np.ndarray:
+    """Clamp values to a range and map it to [0, 1].
+
+    Parameters
+    ----------
+    values : array of float
+    clamp : (lo, hi)
+        Values outside become the nearer end.
+    name : str
+        Of the measure, for the message.
+
+    Raises
+    ------
+    MeasureError
+        Unless lo < hi.
+    """
+    low, high = _clamp(name, clamp)
+    return (np.clip(values, low, high) - low) / (high - low)
+
+
+def time_to_threshold(steps: np.ndarray, values: np.ndarray, threshold: float) -> np.ndarray:
+    """First evaluated step with an accuracy of at least a threshold.
+
+    Returns
+    -------
+    (n_runs,) float64
+        In optimizer steps; NaN for a run that never gets there. (Not in [0, 1]: a small number is
+        good, which is why no number can stand for "never".)
+    """
+    steps, values = _checked(steps, values)
+    with np.errstate(invalid="ignore"):
+        reached = values >= threshold
+    return np.where(reached.any(axis=1), steps[reached.argmax(axis=1)], np.nan)
+
+
+def final_value(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Last measured accuracy of each run, (n_runs,) float64; 0 for a run without any."""
+    return accuracy_at(steps, values, None)
+
+
+def best_value(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Largest measured accuracy of each run, (n_runs,) float64; 0 for a run without any."""
+    return maximum_in(steps, values, None)
+
+
+def preset(name: str, steps: np.ndarray) -> tuple[float | None, Interval | None]:
+    """Return the P1 step and the interval that judge one quality.
+
+    ``efficiency`` asks how fast a run gets good (P1 after a tenth of the training, interval from
+    there to six tenths), ``stability`` how well it stays so (P1 at the end, interval the second
+    half), ``custom`` nothing.
+
+    Parameters
+    ----------
+    name : str
+        One of ``PRESETS``.
+    steps : (n_steps,) int
+        Evaluated steps, ascending.
+
+    Returns
+    -------
+    step : float or None
+        In optimizer steps, never before the first evaluated one.
+    interval : (float, float) or None
+
+    Raises
+    ------
+    MeasureError
+        When there is no such preset.
+    """
+    if name not in PRESETS:
+        raise MeasureError(f"there is no preset {name!r}{did_you_mean(name, PRESETS)}")
+    if name == "custom":
+        return None, None
+    first, last = float(steps[0]), float(steps[-1])
+    if name == "efficiency":
+        return max(first, 0.1 * last), (min(0.1 * last, last), max(first, 0.6 * last))
+    return last, (0.5 * last, last)
+
+
+def combined(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of chosen normalized measures, each (n_runs,).
+
+    Raises
+    ------
+    MeasureError
+        When none is chosen.
+    """
+    if len(columns) == 0:
+        raise MeasureError("the combined measure needs at least one of P1, P2 and P3")
+    return np.mean(columns, axis=0)
+
+
+def performance_table(
+    steps: np.ndarray,
+    values: np.ndarray,
+    *,
+    p1_step: float | None = None,
+    interval: Interval | None = None,
+    clamps: Mapping[str, Interval] | None = None,
+    use: Sequence[str] = MEASURES,
+    threshold: float = 0.9,
+    diverged: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """All measures of all runs.
+
+    Parameters
+    ----------
+    steps : (n_steps,) int
+        Evaluated steps, ascending.
+    values : (n_runs, n_steps) float
+        Accuracies as fractions of 1, NaN where not measured.
+    p1_step : float, default: the last evaluated step
+        Step of P1.
+    interval : (a, b), default: all steps
+        Closed interval of P2 and P3, in optimizer steps.
+    clamps : mapping, optional
+        ``{"P1": (lo, hi), "P2": …, "P3": …}``: ranges that become [0, 1]; P1 and P2 as fractions,
+        P3 in percentage points.
+    use : sequence of str, default: P1, P2, P3
+        Measures that enter ``combined``.
+    threshold : float, default: 0.9
+        Of ``time_to_threshold``.
+    diverged : (n_runs,) bool, optional
+        These runs get 0 in all measures, and NaN in ``time_to_threshold`` and ``P3_deviation``.
+
+    Returns
+    -------
+    dict of str to (n_runs,) float64
+        P1, P2, P3, combined, final, best, time_to_threshold, P3_deviation.
+
+    Raises
+    ------
+    MeasureError
+        For an interval or step without evaluated steps, an empty clamp, an unknown measure, or
+        values outside [0, 1] that no clamp maps to it.
+    """
+    steps, values = _checked(steps, values)
+    clamps = dict(clamps or {})
+    for name in [*clamps, *use]:
+        if name not in MEASURES:
+            raise MeasureError(f"there is no measure {name!r}{did_you_mean(name, MEASURES)}")
+    bad = np.zeros(len(values), bool) if diverged is None else np.asarray(diverged, bool)
+    if bad.shape != (len(values),):
+        raise MeasureError(f"diverged: got shape {bad.shape}, expected ({len(values)},)")
+    raw = {
+        schema.P1: accuracy_at(steps, values, p1_step),
+        schema.P2: maximum_in(steps, values, interval),
+    }
+    columns = {name: _unit(name, raw[name], clamps.get(name), bad) for name in raw}
+    deviation = deviation_in(steps, values, interval)
+    columns[schema.P3] = stability(deviation, clamps.get(schema.P3), diverged=bad)
+    columns[schema.COMBINED] = combined([columns[name] for name in dict.fromkeys(use)])
+    columns[schema.FINAL] = final_value(steps, values)
+    columns[schema.BEST] = best_value(steps, values)
+    columns = {name: np.where(bad, 0.0, column) for name, column in columns.items()}
+    reached = time_to_threshold(steps, values, threshold)
+    columns[schema.TIME_TO_THRESHOLD] = np.where(bad, np.nan, reached)
+    columns[P3_DEVIATION] = np.where(bad, np.nan, deviation)
+    return columns
+
+
+def _unit(name: str, values: np.ndarray, clamp: Interval | None, bad: np.ndarray) -> np.ndarray:
+    """Return accuracies in [0, 1]: clamped and normalized, or as they are when they lie in it."""
+    if clamp is not None:
+        return normalized(values, clamp, name)
+    judged = values[~bad]
+    if judged.size and (judged.min() < -EQUAL or judged.max() > 1 + EQUAL):
+        raise MeasureError(
+            f"{name}: values lie in [{judged.min():g}, {judged.max():g}], a measure in [0, 1]: "
+            f"choose an accuracy given as a fraction, or clamp {name} to a range"
+        )
+    return np.clip(values, 0.0, 1.0)
+
+
+def _checked(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    steps, values = np.asarray(steps), np.asarray(values, np.float64)
+    if values.ndim != 2 or steps.ndim != 1 or values.shape[1] != len(steps):
+        raise MeasureError(
+            f"accuracies: got shape {values.shape} for {len(steps)} evaluated steps, expected "
+            f"(n_runs, {len(steps)})"
+        )
+    if len(steps) == 0:
+        raise MeasureError("no step was evaluated yet, so there is nothing to measure")
+    if len(steps) > 1 and not (np.diff(steps) > 0).all():
+        raise MeasureError("the evaluated steps are not ascending")
+    return steps, values
+
+
+def _within(steps: np.ndarray, values: np.ndarray, interval: Interval | None) -> np.ndarray:
+    """Return the values (n_runs, n_inside) at the evaluated steps in a closed interval."""
+    steps, values = _checked(steps, values)
+    if interval is None:
+        return values
+    low, high = interval
+    if not low <= high:
+        raise MeasureError(f"interval [{low:g}, {high:g}]: the start is after the end")
+    inside = (steps >= low) & (steps <= high)
+    if not inside.any():
+        raise MeasureError(
+            f"interval [{low:g}, {high:g}] holds no evaluated step; evaluated were {len(steps)} "
+            f"steps from {steps[0]:g} to {steps[-1]:g}"
+        )
+    return values[:, inside]
+
+
+def _last(values: np.ndarray) -> np.ndarray:
+    """Last measured value of each run, 0 for none."""
+    measured = np.isfinite(values)
+    last = values.shape[1] - 1 - measured[:, ::-1].argmax(axis=1)
+    return np.where(measured.any(axis=1), values[np.arange(len(values)), last], 0.0)
+
+
+def _clamp(name: str, clamp: Interval) -> tuple[float, float]:
+    low, high = (float(end) for end in clamp)
+    if not low < high:
+        raise MeasureError(f"{name}: clamp [{low:g}, {high:g}]: the low end must be below the high")
+    return low, high
