@@ -1,0 +1,29 @@
+"""The ensemble on disk: `EnsembleWriter` writes it, `Ensemble` reads it, at the same time if need be."""
+
+from pvensemble.store.background import BackgroundWriter
+from pvensemble.store.ensemble import Ensemble
+from pvensemble.store.group import Group
+from pvensemble.store.group_writer import GroupWriter
+from pvensemble.store.records import (
+    Checkpoint,
+    Curve,
+    HyperParameter,
+    LayerInfo,
+    RunInfo,
+    SessionInfo,
+)
+from pvensemble.store.writer import EnsembleWriter
+
+__all__ = [
+    "BackgroundWriter",
+    "Checkpoint",
+    "Curve",
+    "Ensemble",
+    "EnsembleWriter",
+    "Group",
+    "GroupWriter",
+    "HyperParameter",
+    "LayerInfo",
+    "RunInfo",
+    "SessionInfo",
+]

@@ -1,0 +1,260 @@
+"""Reading an ensemble: the merge of its manifest and the indexes of its groups."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from pvensemble import __version__
+from pvensemble.errors import CorruptFileError, NotRecordedError, did_you_mean
+from pvensemble.schema import ACCURACY_METRICS, LOSS_METRICS, STATES
+from pvensemble.store.files import unreadable
+from pvensemble.store.group import Group
+from pvensemble.store.manifest import (
+    Manifest,
+    data_directory,
+    manifest_path,
+    merge_named,
+    read_manifest,
+)
+from pvensemble.store.records import Curve, HyperParameter, SessionInfo
+from pvensemble.store.table import run_table
+
+
+class Ensemble:
+    """All runs that are compared, read from disk. Open with `Ensemble.open`.
+
+    Nothing is locked and nothing is written: any number of readers may look while writers work.
+    What `refresh` made visible stays visible.
+
+    Attributes
+    ----------
+    path : Path
+        The manifest, ``X.pvens``.
+    groups : list of Group
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.directory = data_directory(path)
+        self.groups: list[Group] = []
+        self._manifest = manifest
+        self._known: dict[str, Group] = {}
+        self._n_runs = 0
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> Ensemble:
+        """Open an ensemble for reading.
+
+        Parameters
+        ----------
+        path
+            ``X.pvens``, or ``X.pvens.d`` beside it.
+
+        Raises
+        ------
+        StoreError
+            It does not exist, or the system refuses.
+        SchemaError
+            It is no ensemble, or one of a newer schema version.
+        CorruptFileError
+            Its data directory is missing, or an index is not understood.
+        """
+        path = manifest_path(path)
+        ensemble = cls(path, read_manifest(path))
+        if not ensemble.directory.is_dir():
+            raise CorruptFileError(
+                f"{ensemble.directory}: the data directory of the ensemble is missing; copy or move it "
+                f"together with {path.name}"
+            )
+        ensemble.refresh()
+        return ensemble
+
+    def refresh(self) -> bool:
+        """Read what writers committed since.
+
+        Returns
+        -------
+        bool
+            True when there is something new.
+
+        Raises
+        ------
+        CorruptFileError
+            An index is not understood.
+        """
+        try:
+            names = sorted(e.name for e in os.scandir(self.directory) if is_group(e.name))
+        except OSError as error:
+            raise unreadable(self.directory, error, what="the data directory") from error
+        changed = False
+        for name in names:
+            group = self._known.setdefault(name, Group(self.directory / name))
+            changed |= group.refresh()
+        ready = [g for _, g in sorted(self._known.items()) if g.ready]
+        if changed:
+            self._number([g for g in ready if len(g.run_indices) != len(g.index.runs)])
+            self.groups = ready
+        return changed
+
+    def _number(self, groups: list[Group]) -> None:
+        """Give new runs their places: those that name one in that order, the others after them."""
+        keys = [
+            (run.run_index is None, run.run_index or 0, g, i)
+            for g, group in enumerate(groups)
+            for i, run in enumerate(group.index.runs)
+        ]
+        for group in groups:
+            group.run_indices = np.empty(len(group.index.runs), np.int64)
+        for _, _, g, i in sorted(keys):
+            groups[g].run_indices[i] = self._n_runs
+            self._n_runs += 1
+
+    # -- what is there ------------------------------------------------------------------------
+    @property
+    def name(self) -> str:
+        """Name that people gave it."""
+        return self._manifest.name
+
+    @property
+    def schema_version(self) -> int:
+        """Version of the layout on disk."""
+        return self._manifest.schema_version
+
+    @property
+    def provenance(self) -> dict:
+        """How it came to be: versions, configuration."""
+        return dict(self._manifest.provenance)
+
+    @property
+    def sessions(self) -> list[SessionInfo]:
+        """All sessions."""
+        return merge_named(self._manifest.sessions, *(g.index.sessions for g in self.groups))
+
+    @property
+    def hyper_parameters(self) -> list[HyperParameter]:
+        """All hyper-parameters, in the order of their columns."""
+        more = (g.index.hyper_parameters for g in self.groups)
+        return merge_named(self._manifest.hyper_parameters, *more)
+
+    @property
+    def n_runs(self) -> int:
+        """Number of runs."""
+        return self._n_runs
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers of all groups, in the order of the networks."""
+        return list(dict.fromkeys(info.name for g in self.groups for info in g.index.layers))
+
+    @property
+    def recorded_steps(self) -> list[int]:
+        """Steps at which tensors of any group are stored, ascending."""
+        return sorted({s for g in self.groups for s in g.index.recorded_steps})
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Names of the metrics of all groups, in the order they first appeared."""
+        return list(dict.fromkeys(name for g in self.groups for name in g.index.metric_steps))
+
+    @property
+    def accuracy_metric(self) -> str | None:
+        """The metric that measures and graphs take as accuracy; None when there is none."""
+        return next((m for m in ACCURACY_METRICS if m in self.metric_names), None)
+
+    @property
+    def loss_metric(self) -> str | None:
+        """The metric that graphs take as loss; None when there is none."""
+        return next((m for m in LOSS_METRICS if m in self.metric_names), None)
+
+    # -- values -------------------------------------------------------------------------------
+    def run_table(self) -> dict[str, np.ndarray]:
+        """Return the run table, row i is run i.
+
+        Returns
+        -------
+        dict of ndarray
+            ``run_index`` int64, ``run_id`` and ``session`` texts, the hyper-parameters, ``seed`` int64,
+            ``state`` and ``reason`` texts, ``last_step`` int64; each (n_runs,). A hyper-parameter is
+            float64 (NaN where a run does not have it), int64, uint8 for bools, or text (``""``).
+        """
+        return run_table(self.groups, self.hyper_parameters, self._n_runs)
+
+    def curve(self, metric: str) -> Curve:
+        """Return a metric of all runs over the steps.
+
+        Raises
+        ------
+        NotRecordedError
+            No run has it.
+        CorruptFileError
+            A file is missing or damaged.
+        """
+        if metric not in self.metric_names:
+            raise NotRecordedError(
+                f"{self.path}: there is no metric '{metric}'"
+                + (did_you_mean(metric, self.metric_names) or "; no metric is recorded yet")
+            )
+        rows = [
+            (g, *g.metric_rows()[metric]) for g in self.groups if metric in g.index.metric_steps
+        ]
+        steps = np.unique(np.concatenate([r[1] for r in rows]))
+        values = np.full((len(steps), self._n_runs), np.nan)
+        for group, at, part in rows:
+            values[np.searchsorted(steps, at)[:, None], group.run_indices[None, :]] = part
+        return Curve(steps, values)
+
+    def summary(self) -> dict:
+        """Return what `pvensemble info --json` prints."""
+        states = Counter(s.state for g in self.groups for s in g.index.states)
+        kinds = dict.fromkeys(kind for g in self.groups for _, kind in g.index.tensors)
+        return {
+            "name": self.name,
+            "path": os.fspath(self.path),
+            "n_runs": self.n_runs,
+            "states": {name: states[name] for name in STATES if states[name]},
+            "sessions": [
+                {"name": s.name, "color": s.color, "space": dict(s.space)} for s in self.sessions
+            ],
+            "hyper_parameters": [
+                {"name": p.name, "type": p.type, "scale": p.scale} for p in self.hyper_parameters
+            ],
+            "layers": self.layers,
+            "kinds": list(kinds),
+            "metrics": self.metric_names,
+            "recorded_steps": self.recorded_steps,
+            "groups": [_group_summary(g) for g in self.groups],
+            "bytes": self.path.stat().st_size + sum(_group_bytes(g) for g in self.groups),
+            "versions": {
+                "schema": self.schema_version,
+                "pvensemble": __version__,
+                **self.provenance.get("versions", {}),
+            },
+        }
+
+
+def is_group(name: str) -> bool:
+    """Whether a directory name in ``X.pvens.d`` is that of a group."""
+    return name[:1] == "g" and name[1:].isascii() and name[1:].isdigit()
+
+
+def _group_bytes(group: Group) -> int:
+    index = group.path / "index.pvj"
+    return index.stat().st_size + sum(entry.size for entry in group.index.files())
+
+
+def _group_summary(group: Group) -> dict:
+    return {
+        "name": group.name,
+        "n_runs": len(group.index.runs),
+        "layers": [
+            {"name": i.name, "type": i.type, "shape": list(i.shape), "kinds": list(i.kinds)}
+            for i in group.index.layers
+        ],
+        "recorded_steps": list(group.index.recorded_steps),
+        "skipped_steps": [{"step": s, "reason": r} for s, r in group.index.skipped],
+        "bytes": _group_bytes(group),
+    }

@@ -1,0 +1,198 @@
+"""Reading one group, also while its writer is at work in another process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from pvensemble.errors import CorruptFileError, NotRecordedError, did_you_mean
+from pvensemble.schema import INDEX_FILE, tensor_name
+from pvensemble.store.files import unreadable
+from pvensemble.store.group_index import GroupIndex, SegmentEntry, TensorEntry
+from pvensemble.store.images import block, read_arrays
+from pvensemble.store.journal import parse
+from pvensemble.store.records import LayerInfo, RunInfo
+from pvensemble.store.tiling import untile
+from pvensemble.store.verified import read_verified
+
+
+class Group:
+    """Runs of equal shape that train together. Made by `Ensemble`.
+
+    Attributes
+    ----------
+    name : str
+    run_indices : ndarray
+        (n_runs,) int64: places of the group's runs among all runs of the ensemble.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory
+        self.name = directory.name
+        self.run_indices = np.empty(0, np.int64)
+        self._reset()
+
+    def _reset(self) -> None:
+        """Know nothing of what the index says."""
+        self._index = GroupIndex(self.name)
+        self._consumed = 0
+        self._last_line = b""
+        self._segments_read = 0
+        self._rows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+
+    # -- what is there ------------------------------------------------------------------------
+    @property
+    def ready(self) -> bool:
+        """Whether the header with the runs is written."""
+        return self._index.ready
+
+    @property
+    def index(self) -> GroupIndex:
+        """Everything that the index says."""
+        return self._index
+
+    @property
+    def runs(self) -> list[RunInfo]:
+        """The runs, in the order of the first axis of all arrays."""
+        return list(self._index.runs)
+
+    @property
+    def layers(self) -> list[LayerInfo]:
+        """The layers."""
+        return list(self._index.layers)
+
+    @property
+    def skipped(self) -> list[tuple[int, str]]:
+        """Steps whose tensors were not stored, and why."""
+        return list(self._index.skipped)
+
+    def recorded_steps(self, layer: str | None = None, kind: str | None = None) -> list[int]:
+        """Return the steps at which a layer's tensors of a kind are stored; of any when omitted."""
+        if layer is None:
+            return list(self._index.recorded_steps)
+        return sorted(self._entries(layer, kind))
+
+    def refresh(self) -> bool:
+        """Read what the writer added.
+
+        Returns
+        -------
+        bool
+            True when there was something.
+
+        Raises
+        ------
+        CorruptFileError
+            A record is not understood.
+        """
+        path = self.path / INDEX_FILE
+        start = self._consumed - len(self._last_line)
+        try:
+            with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size == self._consumed:
+                    return False
+                file.seek(start)
+                data = file.read()
+        except FileNotFoundError:  # claimed by a writer that has not written its header yet
+            return False
+        except OSError as error:
+            raise unreadable(path, error, what="the index of a group") from error
+        if not data.startswith(self._last_line):
+            # The writer took back a record that it could not sync (disk full): read anew.
+            self._reset()
+            self.refresh()
+            return True
+        prefix = parse(data[len(self._last_line) :], first=self._index.count)
+        if not prefix.records:
+            return False
+        for record in prefix.records:
+            self._index.apply(record, path=path)
+        self._consumed += prefix.end
+        taken = data[: len(self._last_line) + prefix.end]
+        self._last_line = taken[taken.rfind(b"\n", 0, len(taken) - 1) + 1 :]
+        return True
+
+    # -- values -------------------------------------------------------------------------------
+    def tensor(self, layer: str, kind: str, step: int) -> np.ndarray:
+        """Return one layer's tensors of all runs.
+
+        Returns
+        -------
+        ndarray
+            (n_runs, y, x) float32; convolutions are tiled to y = out*kh, x = in*kw.
+
+        Raises
+        ------
+        NotRecordedError
+            The group does not hold it.
+        CorruptFileError
+            The file is missing or is not the one that was written.
+        """
+        return self._read(self._entry(layer, kind, step), kind)
+
+    def filters(self, layer: str, kind: str, step: int) -> np.ndarray:
+        """Return one layer's tensors of all runs in their own shape, (n_runs, \\*shape) float32."""
+        entry = self._entry(layer, kind, step)
+        return untile(self._read(entry, kind), entry.shape)
+
+    def metric_rows(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return for each metric its steps (n,) int64 and values (n, n_runs) float64."""
+        for segment in self._index.segments[self._segments_read :]:
+            for name, rows in self._read_segment(segment).items():
+                self._rows.setdefault(name, []).append(rows)
+            self._segments_read += 1
+        joined = {}
+        for name, parts in self._rows.items():
+            if len(parts) > 1:
+                steps, values = zip(*parts)
+                parts[:] = [(np.concatenate(steps), np.concatenate(values))]
+            joined[name] = parts[0]
+        return joined
+
+    # -- private ------------------------------------------------------------------------------
+    def _entries(self, layer: str, kind: str | None) -> dict[int, TensorEntry]:
+        entries = self._index.tensors.get((layer, kind))
+        if entries is None:
+            names = sorted(tensor_name(*key) for key in self._index.tensors)
+            wanted = tensor_name(layer, kind)
+            raise NotRecordedError(
+                f"group {self.name} of {self.path.parent}: '{wanted}' is not recorded"
+                + (did_you_mean(wanted, names) or "; nothing is recorded yet")
+            )
+        return entries
+
+    def _entry(self, layer: str, kind: str, step: int) -> TensorEntry:
+        entries = self._entries(layer, kind)
+        if step not in entries:
+            raise NotRecordedError(
+                f"group {self.name} of {self.path.parent}: '{tensor_name(layer, kind)}' is not recorded at "
+                f"step {step}{did_you_mean(str(step), sorted(entries))}"
+            )
+        return entries[step]
+
+    def _read(self, entry: TensorEntry, kind: str) -> np.ndarray:
+        path = self.path / entry.file.name
+        data = read_verified(path, entry.file)
+        if entry.offset is not None:
+            stack = block(data, "<f4", list(entry.stack), entry.offset, path=path)
+            return stack if stack.flags.aligned else stack.copy()
+        arrays = read_arrays(bytes(data), path=path)
+        stack = arrays.get(f"VTKHDF/CellData/{kind}")
+        if stack is None or stack.shape != entry.stack:
+            raise CorruptFileError(
+                f"{path}: holds no cell array '{kind}' of shape {entry.stack}; copy it again from where "
+                "it came from"
+            )
+        return stack
+
+    def _read_segment(self, segment: SegmentEntry) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        path = self.path / segment.file.name
+        data = read_verified(path, segment.file)
+        rows = {}
+        for name, place in segment.metrics.items():
+            steps = block(data, *segment.arrays[place], path=path)
+            values = block(data, *segment.arrays[name], path=path)
+            rows[name] = steps.astype(np.int64), values.astype(np.float64)
+        return rows

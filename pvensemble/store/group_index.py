@@ -1,0 +1,208 @@
+"""What the records of a group's index add up to; writer and reader replay the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pvensemble.errors import CorruptFileError
+from pvensemble.schema import WAITING
+from pvensemble.store.records import (
+    HyperParameter,
+    LayerInfo,
+    RunInfo,
+    SessionInfo,
+    runs_from_json,
+)
+
+GROUP_VERSION = 1
+TERMINAL = ("COMPLETE", "PRUNED", "DIVERGED", "FAILED")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file that the index vouches for."""
+
+    name: str
+    """Path relative to the group's directory."""
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One layer and kind at one recorded step."""
+
+    file: FileEntry
+    shape: tuple
+    """Shape of one run's tensor, before tiling."""
+    stack: tuple
+    """(n_runs, y, x)."""
+    offset: int | None
+    """Byte at which the values begin; None when they are compressed."""
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """The metric rows of one commit."""
+
+    file: FileEntry
+    arrays: Mapping
+    """Array name to [dtype, shape, offset]."""
+    metrics: Mapping
+    """Metric name to the name of its array of steps."""
+
+
+@dataclass
+class RunState:
+    """Newest known state of a run."""
+
+    state: str = WAITING
+    step: int = 0
+    reason: str = ""
+
+
+def runs_to_ranges(positions: Sequence[int]) -> list[list[int]]:
+    """Return ``[[first, last], …]`` for ascending distinct positions."""
+    ranges: list[list[int]] = []
+    for position in sorted(set(positions)):
+        if ranges and ranges[-1][1] == position - 1:
+            ranges[-1][1] = position
+        else:
+            ranges.append([position, position])
+    return ranges
+
+
+def _file(entry: Mapping) -> FileEntry:
+    return FileEntry(entry["file"], entry["bytes"], entry["sha256"])
+
+
+class GroupIndex:
+    """The state that the records of one index describe.
+
+    Attributes
+    ----------
+    runs, layers, sessions, hyper_parameters
+        From the header. Sessions and hyper-parameters are those the manifest does not have.
+    recorded_steps : list of int
+        Steps with tensors, ascending.
+    tensors : dict
+        (layer, kind) to a dict of step to `TensorEntry`.
+    segments : list of SegmentEntry
+    states : list of RunState
+        One for each run.
+    skipped : list of (step, reason)
+    checkpoints : list of (step, FileEntry)
+        In the order they were written.
+    last_step : int
+        Greatest step of any commit.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ready = False
+        self.count = 0
+        self.runs: list[RunInfo] = []
+        self.layers: list[LayerInfo] = []
+        self.sessions: list[SessionInfo] = []
+        self.hyper_parameters: list[HyperParameter] = []
+        self.recorded_steps: list[int] = []
+        self.tensors: dict[tuple[str, str], dict[int, TensorEntry]] = {}
+        self.segments: list[SegmentEntry] = []
+        self.metric_steps: dict[str, int] = {}
+        self.states: list[RunState] = []
+        self.skipped: list[tuple[int, str]] = []
+        self.checkpoints: list[tuple[int, FileEntry]] = []
+        self.attempts: list[dict] = []
+        self.last_step = 0
+
+    def apply(self, record: Mapping, *, path: object) -> None:
+        """Add the next record.
+
+        Raises
+        ------
+        CorruptFileError
+            The record's CRC was right but its content is not what this version writes.
+        """
+        try:
+            if not self.ready:
+                self._header(record)
+            else:
+                # Records of kinds added by later releases carry nothing that this one needs.
+                handler = getattr(self, "_" + record["type"], None)
+                if handler is not None and record["type"] in KNOWN_RECORDS:
+                    handler(record)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CorruptFileError(
+                f"{path}: record {self.count} of the index is not understood ({error!r}); "
+                "it was written by another program or a newer pvensemble: update pvensemble"
+            ) from error
+        self.count += 1
+
+    def _header(self, record: Mapping) -> None:
+        if record["type"] != "group" or record["version"] > GROUP_VERSION:
+            raise ValueError(f"a header of type {record['type']!r}, version {record['version']!r}")
+        self.runs = runs_from_json(record["runs"])
+        self.layers = [LayerInfo(**layer) for layer in record["layers"]]
+        self.sessions = [SessionInfo(**s) for s in record["sessions"]]
+        self.hyper_parameters = [HyperParameter(**p) for p in record["hyper_parameters"]]
+        self.states = [RunState() for _ in self.runs]
+        self.attempts.append(record["attempt"])
+        self.ready = True
+
+    def _attempt(self, record: Mapping) -> None:
+        self.attempts.append(record["attempt"])
+
+    def _commit(self, record: Mapping) -> None:
+        step = int(record["step"])
+        for entry in record["tensors"]:
+            by_step = self.tensors.setdefault((entry["layer"], entry["kind"]), {})
+            by_step[step] = TensorEntry(
+                _file(entry), tuple(entry["shape"]), tuple(entry["stack"]), entry["offset"]
+            )
+        if record["tensors"] and step not in self.recorded_steps:
+            self.recorded_steps.append(step)
+            self.recorded_steps.sort()
+        segment = record["metrics"]
+        if segment is not None:
+            self.segments.append(
+                SegmentEntry(_file(segment), segment["arrays"], segment["steps_of"])
+            )
+            self.metric_steps.update(segment["last"])
+        self.last_step = max(self.last_step, step)
+
+    def _state(self, record: Mapping) -> None:
+        for first, last in record["runs"]:
+            for position in range(first, last + 1):
+                self.states[position] = RunState(record["state"], record["step"], record["reason"])
+
+    def _skip(self, record: Mapping) -> None:
+        self.skipped.append((record["step"], record["reason"]))
+
+    def _checkpoint(self, record: Mapping) -> None:
+        self.checkpoints.append((record["step"], _file(record)))
+
+    def last_step_of(self, position: int) -> int:
+        """Return the last step that a run took, as far as it is stored."""
+        state = self.states[position]
+        if state.state == WAITING:
+            return 0
+        return state.step if state.state in TERMINAL else max(state.step, self.last_step)
+
+    def live_checkpoints(self) -> list[tuple[int, FileEntry]]:
+        """Return the checkpoints whose file was not replaced by a later one, newest first."""
+        newest = {entry.name: (step, entry) for step, entry in self.checkpoints}
+        return sorted(newest.values(), key=lambda item: item[0], reverse=True)
+
+    def files(self) -> list[FileEntry]:
+        """Return every file that the index vouches for."""
+        tensors = [e.file for by_step in self.tensors.values() for e in by_step.values()]
+        return (
+            tensors
+            + [s.file for s in self.segments]
+            + [entry for _, entry in self.live_checkpoints()]
+        )
+
+
+KNOWN_RECORDS = frozenset({"attempt", "commit", "state", "skip", "checkpoint"})

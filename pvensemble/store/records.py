@@ -1,0 +1,184 @@
+"""What an ensemble is made of: small frozen records, and their form in JSON."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pvensemble.errors import StoreError, did_you_mean
+
+TYPES = ("float", "int", "categorical", "bool")
+SCALES = ("linear", "log", "categorical")
+
+
+@dataclass(frozen=True)
+class HyperParameter:
+    """A column of the run table that somebody chose before training."""
+
+    name: str
+    type: str
+    """``float``, ``int``, ``categorical`` or ``bool``."""
+    scale: str = "linear"
+    """``linear``, ``log`` or ``categorical``: how an axis shows it unless told otherwise."""
+
+    def __post_init__(self) -> None:
+        _check_word(self.type, TYPES, f"hyper-parameter {self.name!r}: type")
+        _check_word(self.scale, SCALES, f"hyper-parameter {self.name!r}: scale")
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """A named round of training with its own search space and colour."""
+
+    name: str
+    color: str = "#1f77b4"
+    """``#rrggbb``."""
+    space: Mapping = field(default_factory=dict)
+    """Description of the search space, anything that JSON can hold."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+            raise StoreError(
+                f"session {self.name!r}: color is {self.color!r}, expected '#rrggbb' with hexadecimal digits"
+            )
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One training with fixed hyper-parameters and seed."""
+
+    run_id: str
+    params: Mapping
+    """Value of each hyper-parameter that the run has: float, int, str or bool."""
+    seed: int = 0
+    session: str = "default"
+    run_index: int | None = None
+    """Place in every table and data set; None: the reader numbers it after the others."""
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer of the network of a group."""
+
+    name: str
+    """The module's name in torch, for example ``features.0``."""
+    type: str
+    """The module's class, for example ``Conv2d``."""
+    shape: tuple
+    """Shape of the weight, for example (20, 1, 5, 5)."""
+    kinds: tuple = ()
+    """What is recorded of it: ``weight``, ``gradient``, ``correlation`` …"""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "kinds", tuple(self.kinds))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric of all runs over the steps at which it was evaluated."""
+
+    steps: np.ndarray
+    """(n_steps,) int64, ascending."""
+    values: np.ndarray
+    """(n_steps, n_runs) float64, NaN where a run was not measured."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State from which training goes on."""
+
+    step: int
+    arrays: dict
+    meta: dict
+
+
+def _check_word(value: str, allowed: Sequence[str], what: str) -> None:
+    if value not in allowed:
+        raise StoreError(f"{what} is {value!r}{did_you_mean(value, allowed)}")
+
+
+def check_name(name: str, what: str) -> str:
+    """Return ``name`` if it can be a file's and an array's, else raise `StoreError`."""
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name.encode("utf-8", "replace")) <= 200
+        or name[0] == "."
+        or re.search(r"[/\\\x00-\x1f\x7f]", name)
+    ):
+        raise StoreError(
+            f"{what} is {name!r}; expected 1 to 200 characters, not beginning with '.', "
+            "without '/', '\\' and control characters"
+        )
+    return name
+
+
+def encode_value(value: object) -> object:
+    """Return a hyper-parameter's value as strict JSON has it: infinity as text, NaN as null."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else repr(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise StoreError(f"a hyper-parameter's value is {value!r}; expected a number, a text or a bool")
+
+
+def infer_hyper_parameter(name: str, values: Sequence) -> HyperParameter:
+    """Describe an undeclared hyper-parameter by its values."""
+    kinds = {type(v.item() if isinstance(v, np.generic) else v) for v in values if v is not None}
+    if kinds == {bool}:
+        return HyperParameter(name, "bool", "categorical")
+    if kinds == {int}:
+        return HyperParameter(name, "int", "linear")
+    if kinds and kinds <= {int, float}:
+        return HyperParameter(name, "float", "linear")
+    return HyperParameter(name, "categorical", "categorical")
+
+
+def hyper_parameter_to_json(parameter: HyperParameter) -> dict:
+    """Return the JSON form."""
+    return {"name": parameter.name, "type": parameter.type, "scale": parameter.scale}
+
+
+def session_to_json(session: SessionInfo) -> dict:
+    """Return the JSON form."""
+    return {"name": session.name, "color": session.color, "space": dict(session.space)}
+
+
+def layer_to_json(layer: LayerInfo) -> dict:
+    """Return the JSON form."""
+    return {
+        "name": layer.name,
+        "type": layer.type,
+        "shape": list(layer.shape),
+        "kinds": list(layer.kinds),
+    }
+
+
+def runs_to_json(runs: Sequence[RunInfo]) -> dict:
+    """Return runs as columns: 15,625 of them take one line of about a megabyte."""
+    names = list(dict.fromkeys(name for run in runs for name in run.params))
+    return {
+        "run_id": [run.run_id for run in runs],
+        "run_index": [run.run_index for run in runs],
+        "seed": [int(run.seed) for run in runs],
+        "session": [run.session for run in runs],
+        "params": {n: [encode_value(run.params.get(n)) for run in runs] for n in names},
+    }
+
+
+def runs_from_json(columns: Mapping) -> list[RunInfo]:
+    """Return the runs of a group header."""
+    names = list(columns["params"])
+    rows = zip(*(columns["params"][n] for n in names)) if names else ((),) * len(columns["run_id"])
+    return [
+        RunInfo(run_id, {n: v for n, v in zip(names, row) if v is not None}, seed, session, index)
+        for run_id, index, seed, session, row in zip(
+            columns["run_id"], columns["run_index"], columns["seed"], columns["session"], rows
+        )
+    ]
