@@ -54,6 +54,10 @@ class ExpressionError(PVEnsembleError, ValueError):
     """A selection expression does not parse or names an unknown column."""
 
 
+class OptionError(PVEnsembleError, ValueError):
+    """A filter or plot was given an option that it cannot use."""
+
+
 class MissingArrayError(PVEnsembleError, KeyError):
     """A filter's input lacks an array that it needs."""
 
@@ -64,6 +68,10 @@ class PipelineError(PVEnsembleError, RuntimeError):
 
 class ParaViewNotFoundError(PVEnsembleError, FileNotFoundError):
     """No usable ParaView was found."""
+
+
+class SceneError(PVEnsembleError, ValueError):
+    """A scene does not exist or cannot be shown."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

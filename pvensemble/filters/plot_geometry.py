@@ -1,0 +1,182 @@
+"""Axes, ticks, grids and text of a plot, collected into one vtkPolyData of lines and polygons.
+
+Each cell has an RGB ``color`` (unsigned char, 3 components); shown with direct colours (Map Scalars
+off) text is black and the boxes behind it white. Plots lie in the plane z = 0; what must lie above
+or below differs by hundredths in z, so every camera that looks along z sees the right order.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from vtkmodules.util.numpy_support import numpy_to_vtkIdTypeArray
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+
+from pvensemble.filters.plot_text import CAP_HEIGHT, LINE_HEIGHT, glyphs, text_height, text_width
+from pvensemble.vtkdata.arrays import to_vtk
+
+COLOR = "color"
+BLACK = (0, 0, 0)
+WHITE = (255, 255, 255)
+DARK = (70, 70, 70)
+GREY = (150, 150, 150)
+LIGHT = (222, 222, 222)
+RED = (200, 30, 30)
+
+Z_IMAGE, Z_GRID, Z_DATA, Z_AXIS, Z_BOX, Z_TEXT = -0.04, -0.02, 0.0, 0.02, 0.03, 0.04
+_ALIGN = {"left": 0.0, "center": -0.5, "right": -1.0}
+_VALIGN = {"baseline": 0.0, "bottom": 0.0, "middle": -0.5, "top": -1.0}
+
+
+class Sketch:
+    """Collects lines, polygons and text; `write` puts them into a vtkPolyData."""
+
+    def __init__(self) -> None:
+        self._points: list[np.ndarray] = []
+        self._n_points = 0
+        self._cells: dict[str, list[np.ndarray]] = {"lines": [], "polys": []}
+        self._colors: dict[str, list[tuple]] = {"lines": [], "polys": []}
+
+    def line(self, points, color=BLACK, z: float = Z_AXIS) -> None:
+        """Add a polyline through points (n, 2)."""
+        self._add("lines", np.asarray(points, np.float64), color, z)
+
+    def polygon(self, points, color=BLACK, z: float = Z_BOX) -> None:
+        """Add a filled convex polygon with corners (n, 2)."""
+        self._add("polys", np.asarray(points, np.float64), color, z)
+
+    def box(self, x0, y0, x1, y1, color=WHITE, z: float = Z_BOX) -> None:
+        """Add a filled rectangle."""
+        self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], color, z)
+
+    def text(
+        self,
+        text: str,
+        x: float,
+        y: float,
+        size: float,
+        *,
+        align: str = "left",
+        valign: str = "baseline",
+        angle: float = 0.0,
+        color=BLACK,
+        box: bool = False,
+    ) -> None:
+        """Add text of one or several lines.
+
+        Parameters
+        ----------
+        text : str
+        x, y : float
+            Anchor, in plot units.
+        size : float
+            Font size (em) in plot units.
+        align : {"left", "center", "right"}
+            Which part of each line stands at x.
+        valign : {"baseline", "middle", "top"}
+            Last baseline, middle or top of the capitals at y.
+        angle : float
+            Degrees, counter-clockwise about the anchor.
+        color : (int, int, int)
+        box : bool
+            Put a white box behind the text.
+        """
+        height = text_height(text, size)
+        base = _VALIGN[valign] * height
+        turn = math.radians(angle)
+        rotation = np.array(
+            [[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]
+        )
+        lines = text.split("\n")
+        if box:
+            pad = 0.18 * size
+            left = _ALIGN[align] * text_width(text, size)
+            x0, x1 = left - pad, left + text_width(text, size) + pad
+            y0, y1 = base - pad, base + height + pad
+            corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+            self.polygon(corners @ rotation + (x, y), WHITE, Z_BOX)
+        for k, line in enumerate(lines):
+            glyph = glyphs(line)
+            if not len(glyph.triangles):
+                continue
+            offset = (
+                _ALIGN[align] * glyph.width * size,
+                base + (len(lines) - 1 - k) * LINE_HEIGHT * size,
+            )
+            points = (glyph.points * size + offset) @ rotation + (x, y)
+            self._points.append(np.column_stack([points, np.full(len(points), Z_TEXT)]))
+            self._cells["polys"].extend(glyph.triangles + self._n_points)
+            self._colors["polys"].extend([color] * len(glyph.triangles))
+            self._n_points += len(points)
+
+    def _add(self, kind: str, points: np.ndarray, color, z: float) -> None:
+        """Add one cell."""
+        self._points.append(np.column_stack([points, np.full(len(points), z)]))
+        self._cells[kind].append(np.arange(len(points)) + self._n_points)
+        self._colors[kind].append(color)
+        self._n_points += len(points)
+
+    def write(self, output: vtkPolyData) -> None:
+        """Put everything into a polydata: first the lines, then the polygons."""
+        points = np.concatenate(self._points) if self._points else np.empty((0, 3))
+        output.SetPoints(vtk_points(points))
+        output.SetLines(cell_array(self._cells["lines"]))
+        output.SetPolys(cell_array(self._cells["polys"]))
+        colors = np.array(self._colors["lines"] + self._colors["polys"], np.uint8)
+        output.GetCellData().AddArray(to_vtk(colors.reshape(-1, 3), COLOR))
+        output.GetCellData().SetActiveScalars(COLOR)
+
+
+def vtk_points(points: np.ndarray) -> vtkPoints:
+    """Return points (n, 3), single precision, as vtkPoints."""
+    result = vtkPoints()
+    result.SetData(to_vtk(np.ascontiguousarray(points, np.float32), "Points"))
+    return result
+
+
+def cell_array(cells: list[np.ndarray]) -> vtkCellArray:
+    """Return cells, each an array of point ids, as a vtkCellArray."""
+    sizes = np.fromiter((len(c) for c in cells), np.int64, len(cells))
+    ids = np.concatenate(cells) if len(cells) else np.empty(0, np.int64)
+    return cell_array_from_sizes(sizes, ids)
+
+
+def cell_array_from_sizes(sizes: np.ndarray, ids: np.ndarray | None = None) -> vtkCellArray:
+    """Return cells of given sizes; their points are ``ids``, or consecutive.
+
+    A size of 0 makes an empty cell: it keeps its number, is not drawn and cannot be picked.
+    """
+    sizes = np.asarray(sizes, np.int64)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    ids = np.arange(offsets[-1]) if ids is None else ids
+    result = vtkCellArray()
+    # Copied: vtkCellArray takes over the bare pointer and would outlive numpy's memory.
+    result.SetData(
+        numpy_to_vtkIdTypeArray(offsets, deep=True),
+        numpy_to_vtkIdTypeArray(np.ascontiguousarray(ids, np.int64), deep=True),
+    )
+    return result
+
+
+def hex_to_rgb(color: str) -> tuple[int, int, int]:
+    """Return ``#rrggbb`` as three integers."""
+    return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
+
+
+__all__ = [
+    "BLACK",
+    "CAP_HEIGHT",
+    "COLOR",
+    "DARK",
+    "GREY",
+    "LIGHT",
+    "RED",
+    "WHITE",
+    "Sketch",
+    "cell_array",
+    "cell_array_from_sizes",
+    "hex_to_rgb",
+    "vtk_points",
+]

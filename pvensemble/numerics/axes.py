@@ -1,0 +1,378 @@
+"""Axes of plots: the scale of a column, and where a value stands on it.
+
+An axis maps the values of one column of the run table to positions in [0, 1]. Missing values (NaN,
+infinity, empty text, and numbers <= 0 on a logarithmic axis) have no place there; they are put on a
+rail below the axis, so that a run never disappears. Scales are inferred as in HiPlot: categorical
+for text and for few distinct integers, logarithmic when all values are positive and the 95th
+percentile is more than 100 times the 5th, else linear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pvensemble.errors import OptionError, did_you_mean
+from pvensemble.numerics.ticks import Tick, log_ticks, nice_ticks, number_labels, short_labels
+
+LINEAR = "linear"
+LOG = "log"
+PERCENTILE = "percentile"
+CATEGORICAL = "categorical"
+SCALES = (LINEAR, LOG, PERCENTILE, CATEGORICAL)
+
+RAIL = -0.09
+"""Axis position of the rail that holds missing values."""
+LOG_RATIO = 100.0
+MAX_CATEGORIES = 5
+MAX_GRID_VALUES = 12
+MAX_LABEL = 24
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis. ``lo`` and ``hi`` are values in the column's own unit (codes if categorical)."""
+
+    name: str
+    scale: str
+    lo: float
+    hi: float
+    flipped: bool = False
+    labels: tuple[str, ...] = ()
+    """Categorical: full texts in order."""
+    categories: tuple = ()
+    """Categorical: the values that the texts stand for."""
+    knots: np.ndarray = field(default_factory=lambda: np.empty(0))
+    """Distinct finite values in [lo, hi], ascending (not for categorical axes)."""
+    quantiles: np.ndarray = field(default_factory=lambda: np.empty(0))
+    """Percentile axes: position of each knot."""
+    n_missing: int = 0
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all runs that have a value have the same."""
+        return len(self.labels) <= 1 if self.scale == CATEGORICAL else self.lo == self.hi
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no run has a value."""
+        return not self.labels if self.scale == CATEGORICAL else len(self.knots) == 0
+
+
+def is_text(values: np.ndarray) -> bool:
+    """Return whether a column holds text."""
+    return np.asarray(values).dtype.kind in "US"
+
+
+def infer_scale(values: np.ndarray, declared: str | None = None) -> str:
+    """Return the scale that suits a column.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (n_runs,) numbers, text or booleans (uint8).
+    declared : str, optional
+        What the search space says: ``log`` and ``categorical`` are followed (``log`` only when some
+        value is positive), ``linear`` leaves the choice to the values.
+
+    Returns
+    -------
+    str
+        One of ``SCALES``; never ``percentile``, which is only chosen by the user.
+    """
+    values = np.asarray(values)
+    if is_text(values) or values.dtype.kind == "b" or values.dtype == np.uint8:
+        return CATEGORICAL
+    if declared == CATEGORICAL:
+        return CATEGORICAL
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if declared == LOG and np.any(finite > 0):
+        return LOG
+    if values.dtype.kind in "iu" and len(np.unique(finite)) <= MAX_CATEGORIES:
+        return CATEGORICAL
+    if len(finite) and finite.min() > 0:
+        low, high = np.percentile(finite, [5, 95])
+        if high / low > LOG_RATIO:
+            return LOG
+    return LINEAR
+
+
+def make_axis(
+    name: str,
+    values: np.ndarray,
+    *,
+    declared: str | None = None,
+    scale: str | None = None,
+    limits: tuple[float, float] | None = None,
+    flipped: bool = False,
+) -> Axis:
+    """Return the axis of one column.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column, used as the title.
+    values : numpy.ndarray
+        (n_runs,) numbers, text or booleans (uint8).
+    declared : str, optional
+        Scale from the search space, see `infer_scale`.
+    scale : str, optional
+        One of ``SCALES``; overrides the inference.
+    limits : (float, float), optional
+        Displayed range; values outside are drawn at its ends. Not for categorical axes.
+    flipped : bool
+        Draw high values at the bottom.
+
+    Returns
+    -------
+    Axis
+
+    Raises
+    ------
+    OptionError
+        Unknown scale, text on a numeric scale, a logarithmic axis without positive values, or
+        limits that are not finite, not ascending, not positive on a logarithmic axis, or given
+        for a categorical axis.
+    """
+    values = np.asarray(values)
+    if scale is not None and scale not in SCALES:
+        raise OptionError(f"axis {name!r}: unknown scale {scale!r}{did_you_mean(scale, SCALES)}")
+    if scale not in (None, CATEGORICAL) and is_text(values):
+        raise OptionError(f"axis {name!r} holds text and must be categorical, got scale {scale!r}")
+    chosen = scale or infer_scale(values, declared)
+    if chosen == CATEGORICAL:
+        if limits is not None:
+            raise OptionError(f"axis {name!r} is categorical and cannot have a range {limits}")
+        return _categorical_axis(name, values, flipped)
+    return _numeric_axis(name, values.astype(np.float64), chosen, limits, flipped)
+
+
+def _numeric_axis(name, values, scale, limits, flipped) -> Axis:
+    """Build a linear, log or percentile axis."""
+    usable = np.isfinite(values)
+    if scale == LOG:
+        usable &= np.where(np.isfinite(values), values, 0.0) > 0
+        if not usable.any() and np.isfinite(values).any():
+            raise OptionError(f"axis {name!r} has no positive value and cannot be logarithmic")
+    finite = values[usable]
+    n_missing = int(len(values) - len(finite))
+    if limits is not None:
+        _check_limits(name, limits, scale)
+        lo, hi = float(limits[0]), float(limits[1])
+    elif len(finite):
+        lo, hi = float(finite.min()), float(finite.max())
+    else:
+        lo = hi = np.nan
+    clamped = np.clip(finite, lo, hi) if len(finite) else finite
+    knots, counts = np.unique(clamped, return_counts=True)
+    quantiles = np.empty(0)
+    if scale == PERCENTILE and len(knots) > 1:
+        ranks = np.cumsum(counts) - counts + (counts - 1) / 2
+        quantiles = (ranks - ranks[0]) / (ranks[-1] - ranks[0])
+        lo, hi = float(knots[0]), float(knots[-1])
+    elif scale == PERCENTILE and len(knots):
+        lo = hi = float(knots[0])
+    return Axis(
+        name, scale, lo, hi, flipped, knots=knots, quantiles=quantiles, n_missing=n_missing
+    )
+
+
+def _check_limits(name: str, limits, scale: str) -> None:
+    """Raise unless limits are two ascending finite numbers, positive for a logarithmic axis."""
+    lo, hi = limits
+    if not (np.isfinite(lo) and np.isfinite(hi) and lo < hi):
+        raise OptionError(f"axis {name!r}: the range must be two ascending numbers, got {lo}, {hi}")
+    if scale == LOG and lo <= 0:
+        raise OptionError(f"axis {name!r} is logarithmic: its range must be positive, got {lo}")
+
+
+def _categorical_axis(name, values, flipped) -> Axis:
+    """Build a categorical axis: text in natural order, numbers ascending."""
+    if is_text(values):
+        missing = values == ""
+        categories = sorted({str(v) for v in values[~missing]}, key=natural_key)
+        labels = list(categories)
+    else:
+        missing = ~np.isfinite(values)
+        categories = [v.item() for v in np.unique(values[~missing])]
+        if values.dtype.kind == "b" or (values.dtype == np.uint8 and set(categories) <= {0, 1}):
+            labels = ["true" if v else "false" for v in categories]
+        else:
+            labels = number_labels(categories)
+    top = float(max(len(labels) - 1, 0))
+    return Axis(
+        name,
+        CATEGORICAL,
+        0.0,
+        top,
+        flipped,
+        labels=tuple(labels),
+        categories=tuple(categories),
+        n_missing=int(missing.sum()),
+    )
+
+
+def natural_key(text: str) -> list:
+    """Return a sort key that puts ``conv2`` before ``conv10``."""
+    parts = re.split(r"(\d+)", text)
+    return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts if p]
+
+
+def positions(axis: Axis, values: np.ndarray) -> np.ndarray:
+    """Return where values stand on an axis.
+
+    Parameters
+    ----------
+    axis : Axis
+    values : numpy.ndarray
+        (n_runs,) values of the axis' column.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_runs,) float64 in [0, 1], 0 at the bottom; NaN for missing values. The only value of a
+        constant axis stands at 0.5.
+    """
+    values = np.asarray(values)
+    place = np.full(len(values), np.nan)
+    if axis.is_empty:
+        return place
+    if axis.scale == CATEGORICAL:
+        place = _codes(axis, values) / max(axis.hi, 1.0)
+        usable = np.isfinite(place)
+    else:
+        values = values.astype(np.float64)
+        usable = np.isfinite(values)
+        if axis.scale == LOG:
+            usable &= np.where(usable, values, 0.0) > 0
+        place[usable] = _numeric_positions(axis, np.clip(values[usable], axis.lo, axis.hi))
+    if axis.is_constant:
+        place[usable] = 0.5
+    elif axis.flipped:
+        place = 1.0 - place
+    return place
+
+
+def _codes(axis: Axis, values: np.ndarray) -> np.ndarray:
+    """Return the index of each value among the categories, NaN for missing ones."""
+    code = {category: k for k, category in enumerate(axis.categories)}
+    distinct, inverse = np.unique(values, return_inverse=True)
+    codes = np.array([code.get(v.item(), np.nan) for v in distinct], dtype=np.float64)
+    return codes[inverse]
+
+
+def _numeric_positions(axis: Axis, values: np.ndarray) -> np.ndarray:
+    """Return unflipped positions of finite values inside the axis' range."""
+    if axis.is_constant:
+        return np.full(len(values), 0.5)
+    if axis.scale == PERCENTILE:
+        return np.interp(values, axis.knots, axis.quantiles)
+    if axis.scale == LOG:
+        return (np.log(values) - np.log(axis.lo)) / (np.log(axis.hi) - np.log(axis.lo))
+    return (values - axis.lo) / (axis.hi - axis.lo)
+
+
+def value_at(axis: Axis, position: float) -> float | str | None:
+    """Return the value that stands at a position: a number, the nearest category's text, or None.
+
+    Positions outside [0, 1] give the value at the nearer end; None is returned on the rail (nearer
+    to it than to the axis) and for an axis without values.
+    """
+    if axis.is_empty or position < RAIL / 2:
+        return None
+    p = float(np.clip(position, 0.0, 1.0))
+    p = 1.0 - p if axis.flipped else p
+    if axis.scale == CATEGORICAL:
+        return axis.labels[int(round(p * axis.hi))]
+    if axis.is_constant:
+        return axis.lo
+    if axis.scale == PERCENTILE:
+        return float(np.interp(p, axis.quantiles, axis.knots))
+    if axis.scale == LOG:
+        return float(np.exp(np.log(axis.lo) + p * (np.log(axis.hi) - np.log(axis.lo))))
+    return axis.lo + p * (axis.hi - axis.lo)
+
+
+def railed_positions(axis: Axis, values: np.ndarray) -> np.ndarray:
+    """Return `positions` with missing values on the rail."""
+    place = positions(axis, values)
+    return np.where(np.isnan(place), RAIL, place)
+
+
+def brush(columns: Mapping[str, np.ndarray], axis: Axis, lo: float, hi: float) -> np.ndarray:
+    """Return the runs whose line crosses an axis between two positions.
+
+    Parameters
+    ----------
+    columns : mapping of str to numpy.ndarray
+        The run table.
+    axis : Axis
+    lo, hi : float
+        Positions along the axis in any order; both ends belong to the brush. A brush that reaches
+        ``RAIL`` takes the runs without a value too.
+
+    Returns
+    -------
+    numpy.ndarray
+        Ascending run indices, int64.
+
+    Raises
+    ------
+    OptionError
+        The axis' column is not in the table.
+    """
+    if axis.name not in columns:
+        raise OptionError(f"no column {axis.name!r}{did_you_mean(axis.name, columns)}")
+    place = railed_positions(axis, columns[axis.name])
+    return brush_positions(place, lo, hi)
+
+
+def brush_positions(place: np.ndarray, lo: float, hi: float) -> np.ndarray:
+    """Return the indices of positions in the closed interval between ``lo`` and ``hi``."""
+    low, high = min(lo, hi), max(lo, hi)
+    tolerance = 1e-6  # positions may have passed through float32
+    return np.flatnonzero((place >= low - tolerance) & (place <= high + tolerance))
+
+
+def axis_ticks(axis: Axis, n: int = 6, *, grid_values: bool = True) -> list[Tick]:
+    """Return the ticks of an axis, ascending in position; not thinned.
+
+    Parameters
+    ----------
+    axis : Axis
+    n : int
+        Number of ticks aimed at on numeric axes.
+    grid_values : bool
+        Label the real values when there are at most ``MAX_GRID_VALUES`` of them.
+
+    Returns
+    -------
+    list of Tick
+    """
+    if axis.is_empty:
+        return []
+    if axis.scale == CATEGORICAL:
+        codes = np.arange(len(axis.labels), dtype=np.float64)
+        place = codes / max(axis.hi, 1.0) if len(codes) > 1 else np.array([0.5])
+        place = 1.0 - place if axis.flipped and len(codes) > 1 else place
+        texts = short_labels(axis.labels, MAX_LABEL)
+        ticks = [Tick(float(p), t, float(c)) for p, t, c in zip(place, texts, codes)]
+        return sorted(ticks, key=lambda tick: tick.position)
+    values = _tick_values(axis, n, grid_values)
+    place = positions(axis, values)
+    ticks = [Tick(float(p), t, float(v)) for p, t, v in zip(place, number_labels(values), values)]
+    return sorted(ticks, key=lambda tick: tick.position)
+
+
+def _tick_values(axis: Axis, n: int, grid_values: bool) -> np.ndarray:
+    """Return the values to label on a numeric axis."""
+    if axis.is_constant:
+        return np.array([axis.lo])
+    if grid_values and len(axis.knots) <= MAX_GRID_VALUES:
+        return axis.knots
+    if axis.scale == PERCENTILE:
+        return np.unique(np.interp(np.linspace(0, 1, n), axis.quantiles, axis.knots))
+    return log_ticks(axis.lo, axis.hi, n) if axis.scale == LOG else nice_ticks(axis.lo, axis.hi, n)
