@@ -1,0 +1,58 @@
+"""``pvensemble paraview|pvpython|pvbatch|pvserver``: ParaView's programs with our plugin."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "start ParaView's program of that name with the plugin; open an ensemble in a scene"
+
+USAGE = """\
+usage: pvensemble {name} [--paraview DIR] [--scene NAME] [X.pvens] [arguments of {name}]
+
+{help}.
+
+  X.pvens         an ensemble to open
+  --scene NAME    how to show it (default: performance); scenes: {scenes}
+  --paraview DIR  installation of ParaView to use (default: $PVENSEMBLE_PARAVIEW, then PATH)
+
+Everything else goes to {name} as it is; `pvensemble {name} -- --help` shows its own options."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the launcher's own options."""
+    parser.add_argument("--paraview", metavar="DIR", default=None)
+    parser.add_argument("--scene", metavar="NAME", default=None)
+    parser.add_argument("-h", "--help", action="store_true")
+
+
+def run_program(name: str, argv: list[str]) -> int:
+    """Start ``name`` with ``argv``; returns only where the system cannot replace a process."""
+    from pvensemble.launcher import launch
+    from pvensemble.views.scenes import scene_names
+
+    own, rest = _split(argv)
+    parser = argparse.ArgumentParser(prog=f"pvensemble {name}", add_help=False, allow_abbrev=False)
+    add_arguments(parser)
+    options, unknown = parser.parse_known_args(own)
+    if options.help:
+        scenes = ", ".join(scene_names()) or "none"
+        print(USAGE.format(name=name, help=HELP.capitalize(), scenes=scenes))
+        return 0
+    return launch(name, [*unknown, *rest], prefix=options.paraview, scene=options.scene)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start the ParaView window (for callers that parsed the options themselves)."""
+    from pvensemble.launcher import launch
+
+    return launch("paraview", [], prefix=args.paraview, scene=args.scene)
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Split before a script or ``--``: what follows is not ours to read."""
+    for k, arg in enumerate(argv):
+        if arg == "--":
+            return argv[:k], argv[k + 1 :]
+        if arg.endswith(".py") and not arg.startswith("-"):
+            return argv[:k], argv[k:]
+    return list(argv), []

@@ -1,0 +1,129 @@
+"""Starting ParaView's programs: what they are given."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from fake_paraview import make_paraview, said
+
+from pvensemble.errors import SceneError
+from pvensemble.launcher import command
+from pvensemble.launcher.display import with_display
+from pvensemble.launcher.environment import package_folder
+
+START = str(package_folder() / "views" / "start.py")
+
+
+def start(name: str, *args: str, **env: str) -> subprocess.CompletedProcess:
+    argv = [sys.executable, "-m", "pvensemble", name, *map(str, args)]
+    return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **env})
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    path = tmp_path / "my runs.pvens"
+    path.write_text("{}")
+    return path
+
+
+def test_everything_passes_through_and_the_exit_status_comes_back(fake_paraview):
+    done = start("pvpython", "--paraview", fake_paraview, "script.py", "-x", "--scene", "theirs")
+    assert done.returncode == 7
+    assert said(done.stdout)["argv"][1:] == ["script.py", "-x", "--scene", "theirs"]
+
+
+def test_an_option_after_two_dashes_is_paraviews(fake_paraview):
+    done = start("paraview", f"--paraview={fake_paraview}", "--", "--help")
+    assert said(done.stdout)["argv"][1:] == ["--help"]
+
+
+def test_help_is_our_own(fake_paraview):
+    done = start("pvpython", "--help")
+    assert done.returncode == 0
+    assert "usage: pvensemble pvpython" in done.stdout
+    assert "performance" in done.stdout
+
+
+def test_an_ensemble_opens_in_the_default_scene(fake_paraview, ensemble):
+    done = start("paraview", "--paraview", fake_paraview, ensemble, "--dr")
+    got = said(done.stdout)
+    assert got["argv"][1:] == [f"--script={START}", "--dr"]
+    assert got["env"]["PVENSEMBLE_FILE"] == str(ensemble)
+    assert got["env"]["PVENSEMBLE_SCENE"] == "performance"
+    assert got["env"]["PV_PLUGIN_CONFIG_FILE"].endswith("pvplugins/paraview.plugins.xml")
+
+
+def test_a_program_without_window_gets_the_script_as_its_argument(fake_paraview, ensemble):
+    argv, env, _ = command("pvbatch", [str(ensemble)], prefix=fake_paraview)
+    assert argv[1:] == [START]
+    assert env["PVENSEMBLE_FILE"] == str(ensemble)
+
+
+def test_an_ensemble_after_a_script_is_the_scripts(fake_paraview):
+    argv, env, _ = command("pvpython", ["script.py", "x.pvens"], prefix=fake_paraview)
+    assert argv[1:] == ["script.py", "x.pvens"]
+    assert "PVENSEMBLE_FILE" not in env
+
+
+def test_an_unknown_scene_fails_before_a_window_opens(fake_paraview, ensemble):
+    with pytest.raises(SceneError, match="no scene 'performanc'; did you mean 'performance'"):
+        command("paraview", [str(ensemble)], prefix=fake_paraview, scene="performanc")
+
+
+def test_an_ensemble_that_is_not_there_fails_before_a_window_opens(fake_paraview, ensemble):
+    done = start("paraview", "--paraview", fake_paraview, ensemble.with_name("mine.pvens"))
+    assert done.returncode == 2
+    assert "no ensemble" in done.stderr
+    assert "my runs.pvens" in done.stderr
+
+
+def test_no_paraview_is_a_message_and_status_2(tmp_path):
+    done = start("paraview", "--paraview", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("pvensemble: no paraview in ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "expected"),
+    [
+        ("5.13.2", ["--sp=11111"], ["--bind-address=127.0.0.1", "--sp=11111"]),
+        ("6.1.1", ["--bind-address=10.0.0.1"], ["--bind-address=10.0.0.1"]),
+    ],
+)
+def test_a_server_is_bound_to_this_machine_where_it_can_be(tmp_path, version, given, expected):
+    folder = make_paraview(tmp_path / "pv", version=version)
+    argv, _, warnings = command("pvserver", given, prefix=folder)
+    assert argv[1:] == expected
+    assert warnings == []
+
+
+def test_a_server_that_listens_to_the_world_is_warned_of(fake_paraview):
+    done = start("pvserver", "--paraview", fake_paraview)
+    assert done.returncode == 7
+    assert "listens on every network interface" in done.stderr
+    assert said(done.stdout)["argv"][1:] == []
+
+
+def test_a_display_is_made_only_where_there_is_none(monkeypatch, tmp_path):
+    assert with_display(["pvpython"], env={"DISPLAY": ":0"}) == ["pvpython"]
+    for name in ("xvfb-run", "xauth"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.platform", "linux")
+    wrapped = with_display(["pvpython", "x"], env={}, size=(640, 480))
+    assert wrapped[0] == str(tmp_path / "xvfb-run")
+    assert wrapped[-2:] == ["pvpython", "x"]
+    assert "640x480x24" in " ".join(wrapped)
+
+
+def test_without_display_old_paraviews_are_refused_and_new_ones_are_not(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert with_display(["pvpython"], env={}, version=(6, 1, 1)) == ["pvpython"]
+    with pytest.raises(FileNotFoundError, match="apt-get install xvfb xauth"):
+        with_display(["pvpython"], env={}, version=(5, 11, 0))
