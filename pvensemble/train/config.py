@@ -34,7 +34,8 @@ class DataConfig:
     anything is held out; absent, the published order is kept. ``validation`` is 1,000 images when
     absent (digits: 300), ``test`` all that are left (digits: 300), ``train`` likewise. Pixels are
     multiplied by ``scale`` (absent: 1/16 for digits, 1/255 for bytes, 1 for other numbers) after
-    ``subtract`` took away the mean of the training split; ``size`` resizes to size x size by bilinear interpolation.
+    ``subtract`` took away the mean of the training split; ``size`` resizes to size x size by
+    bilinear interpolation.
     ``npy`` reads ``train_images``, ``train_labels`` and, where given, ``test_images`` and
     ``test_labels``; ``torchvision`` its class ``dataset``.
     """

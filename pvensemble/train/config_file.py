@@ -11,7 +11,7 @@ from typing import Any
 from pvensemble.errors import ConfigError, did_you_mean
 from pvensemble.train import config as tables
 from pvensemble.train.config_check import Where, build, fields_of, setting, unknown_key
-from pvensemble.train.config_models import check_name, full_options
+from pvensemble.train.config_models import check_name, flatten, full_options
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -179,15 +179,12 @@ def _searched(document: dict, parts: list[str], key: str, label: str) -> None:
     sessions = document.get("session")
     if parts[0] == "session" or not isinstance(sessions, list):
         return
+    names = {".".join(parts)} | ({parts[-1]} if parts[0] == "train" else set())
     for session in sessions:
-        space = session.get("space", {}) if isinstance(session, Mapping) else {}
-        nested = space.get(parts[0], {}) if isinstance(space, Mapping) else {}
-        names = {parts[-1]} if parts[0] in ("train", parts[-1]) else set()
-        names.add(".".join(parts))
-        if names & set(space) or (
-            isinstance(nested, Mapping) and parts[-1] in nested and parts[0] != parts[-1]
-        ):
+        space = session.get("space") if isinstance(session, Mapping) else None
+        if isinstance(space, Mapping) and names & set(flatten(space)):
+            short = parts[-1] if parts[-1] in space else ".".join(parts)
             raise ConfigError(
-                f"{label}: --set {key}: has no effect, the session searches it; "
-                f"set session.space.{parts[-1] if parts[0] == 'train' else key}"
+                f"{label}: --set {key}: has no effect, a session searches it; "
+                f"set session.space.{short}"
             )

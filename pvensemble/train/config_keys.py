@@ -46,29 +46,19 @@ def dotted_key(key: str, models: set[str], where: Where) -> str:
     """
     options = {o for m in models if m in OPTIONS for o in fields_of(OPTIONS[m])} | {"name"}
     user = any(is_user_model(m) for m in models)
+    tables = {"train": fields_of(TrainSettings), "model": options, "data": fields_of(DataConfig)}
     section, _, rest = key.partition(".")
     if rest:
-        known = (
-            options
-            if section == "model"
-            else fields_of(SECTIONS[section])
-            if section in SECTIONS
-            else ()
-        )
-        if rest in known or (section == "model" and user):
+        if rest in tables.get(section, ()) or (section == "model" and user):
             return key
-        names = [f"{section}.{k}" for k in known] or [f"{s}." for s in (*SECTIONS, "model")]
+        names = [f"{s}.{k}" for s, keys in tables.items() for k in keys]
         raise where.error(key, f"no such setting of a run{did_you_mean(key, names)}")
     if key in TOP:
         return key
-    for name, known in (
-        ("train", fields_of(TrainSettings)),
-        ("model", options),
-        ("data", fields_of(DataConfig)),
-    ):
+    for name, known in tables.items():
         if key in known and key != "name":
             return f"{name}.{key}"
-    known = [*TOP, *fields_of(TrainSettings), *options, *fields_of(DataConfig)]
+    known = [*TOP, *(k for keys in tables.values() for k in keys)]
     raise where.error(key, f"no such setting of a run{did_you_mean(key, known)}")
 
 
@@ -100,17 +90,6 @@ def check_key_value(key: str, value: Any, models: set[str], where: Where) -> Any
             raise error(key, f"got {show(value)}, allowed: a number, a text, true or false")
         return value
     return check_value(spec, value, error)
-
-
-def flatten(table: Mapping, where: Where) -> dict[str, Any]:
-    """Turn nested tables ``model.width = …`` into dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if key in ("model", *SECTIONS) and isinstance(value, Mapping):
-            flat.update({f"{key}.{sub}": v for sub, v in value.items()})
-        else:
-            flat[key] = value
-    return flat
 
 
 def run_settings(config: TrainConfig, values: Mapping[str, Any], session: str) -> RunSettings:
@@ -153,17 +132,14 @@ def check_settings(settings: RunSettings, where: Where) -> None:
     if s.optimizer == "sgd" and s.nesterov and s.momentum == 0:
         raise where.error("train.nesterov", "got true, allowed: only with momentum more than 0")
     if data.source == "npy" and not (data.train_images and data.train_labels):
-        raise where.error(
-            "data.train_images", "missing; source 'npy' needs train_images and train_labels"
-        )
+        message = "missing; source 'npy' needs train_images and train_labels"
+        raise where.error("data.train_images", message)
     if data.source == "npy" and bool(data.test_images) != bool(data.test_labels):
-        raise where.error(
-            "data.test_labels", "test_images and test_labels are given together or not at all"
-        )
+        message = "test_images and test_labels are given together or not at all"
+        raise where.error("data.test_images", message)
     if data.source == "torchvision" and not data.dataset:
-        raise where.error(
-            "data.dataset", "missing; source 'torchvision' needs a class name, e.g. 'SVHN'"
-        )
+        message = "missing; source 'torchvision' needs the name of a class, e.g. SVHN"
+        raise where.error("data.dataset", message)
 
 
 def searched_keys(config: TrainConfig) -> list[str]:

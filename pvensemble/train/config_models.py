@@ -110,3 +110,14 @@ def full_options(name: str, options: Mapping[str, Any], where: Where) -> dict[st
     if is_user_model(name):
         return dict(options)
     return asdict(build(OPTIONS[name], options, where))
+
+
+def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn nested tables ``model.width = …`` of a search space into dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if key in ("model", "train", "data") and isinstance(value, Mapping):
+            flat.update({f"{key}.{sub}": v for sub, v in value.items()})
+        else:
+            flat[key] = value
+    return flat

@@ -11,7 +11,8 @@ from pvensemble.errors import ConfigError
 from pvensemble.train import config_session as model
 from pvensemble.train.config import TrainConfig
 from pvensemble.train.config_check import Where, build, fields_of, setting, show, unknown_key
-from pvensemble.train.config_keys import check_key_value, dotted_key, field_of, flatten
+from pvensemble.train.config_keys import check_key_value, dotted_key, field_of
+from pvensemble.train.config_models import flatten
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,13 @@ def parse_sessions(tables: Any, config: TrainConfig, where: Where) -> tuple:
 
 def _model_names(tables: list, config: TrainConfig) -> set[str]:
     """Return all models that any run may have."""
-    names = {config.model.name}
+    names = [config.model.name]
     for table in tables:
-        for part in ("space", "fixed"):
-            flat = (
-                flatten(table.get(part) or {}, None) if isinstance(table.get(part), Mapping) else {}
-            )
-            value = flat.get("model.name", [])
+        for part in (table.get("space"), table.get("fixed"), *(table.get("runs") or ())):
+            value = flatten(part).get("model.name", []) if isinstance(part, Mapping) else []
             if isinstance(value, Mapping):
                 value = value.get("values", value.get("choices", []))
-            names.update(v for v in ([value] if isinstance(value, str) else value))
-        for run in table.get("runs") or []:
-            if isinstance(run, Mapping):
-                names.update([flatten(run, None).get("model.name", config.model.name)])
+            names += [value] if isinstance(value, str) else value
     return {n for n in names if isinstance(n, str)}
 
 
@@ -84,7 +79,7 @@ def _session(table: Mapping, index: int, models: set[str], where: Where) -> mode
         raise where.error("runs", f"got {show(table['runs'])}, allowed: a list of tables")
     space = tuple(
         _dimension(dotted_key(k, models, where.sub("space")), v, models, where.sub("space"))
-        for k, v in flatten(table.get("space", {}), where).items()
+        for k, v in flatten(table.get("space", {})).items()
     )
     fixed = _values(table.get("fixed", {}), models, where.sub("fixed"))
     runs = tuple(_values(r, models, where.sub("runs")) for r in table.get("runs", []))
@@ -106,7 +101,7 @@ def _values(table: Any, models: set[str], where: Where) -> dict[str, Any]:
     """Return a checked table of plain values by dotted key."""
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where.file}: {where.table}: got {show(table)}, allowed: a table")
-    keys = {dotted_key(k, models, where): v for k, v in flatten(table, where).items()}
+    keys = {dotted_key(k, models, where): v for k, v in flatten(table).items()}
     return {k: check_key_value(k, v, models, where) for k, v in keys.items()}
 
 

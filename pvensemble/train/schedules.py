@@ -1,0 +1,43 @@
+"""Learning-rate schedules: pure functions of the settings and the step."""
+
+from __future__ import annotations
+
+import math
+
+from pvensemble.train.search import RunSettings
+
+
+def lr_factor(settings: RunSettings, step: int) -> float:
+    """Return what the learning rate is multiplied by for the update ``step``.
+
+    Parameters
+    ----------
+    settings
+        ``schedule`` and its parameters; ``steps`` is the length of ``poly`` and ``cosine``.
+    step
+        Updates done before this one: 0 for the first, so its factor is 1.
+
+    Notes
+    -----
+    With t the step, T ``steps`` and e ``end_factor``: ``constant`` 1; ``inv``
+    (1 + gamma t)^-power; ``step`` gamma^floor(t / step_size); ``exp`` gamma^t; ``poly``
+    e + (1 - e)(1 - t/T)^power; ``cosine`` e + (1 - e)(1 + cos(pi t/T))/2. The first five are
+    Caffe's policies.
+    """
+    s = settings
+    if s.schedule == "constant":
+        return 1.0
+    if s.schedule == "inv":
+        return (1.0 + s.gamma * step) ** -s.power
+    if s.schedule == "step":
+        return s.gamma ** (step // s.step_size)
+    if s.schedule == "exp":
+        return s.gamma**step
+    left = 1.0 - min(step, s.steps) / s.steps
+    shape = left**s.power if s.schedule == "poly" else 0.5 * (1.0 - math.cos(math.pi * left))
+    return s.end_factor + (1.0 - s.end_factor) * shape
+
+
+def lr_at(settings: RunSettings, step: int) -> float:
+    """Return the learning rate of the update ``step`` (0 is the first)."""
+    return settings.learning_rate * lr_factor(settings, step)
