@@ -14,7 +14,7 @@ from vtkmodules.util.numpy_support import numpy_to_vtkIdTypeArray
 from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 
-from pvensemble.filters.plot_text import CAP_HEIGHT, LINE_HEIGHT, glyphs, text_height, text_width
+from pvensemble.filters.plot_text import LINE_HEIGHT, glyphs, text_height, text_width
 from pvensemble.vtkdata.arrays import to_vtk
 
 COLOR = "color"
@@ -25,7 +25,8 @@ GREY = (150, 150, 150)
 LIGHT = (222, 222, 222)
 RED = (200, 30, 30)
 
-Z_IMAGE, Z_GRID, Z_DATA, Z_AXIS, Z_BOX, Z_TEXT = -0.04, -0.02, 0.0, 0.02, 0.03, 0.04
+Z_IMAGE, Z_GRID, Z_DATA, Z_GROUP = -0.04, -0.02, 0.0, 0.01
+Z_AXIS, Z_BOX, Z_TEXT = 0.02, 0.03, 0.04
 _ALIGN = {"left": 0.0, "center": -0.5, "right": -1.0}
 _VALIGN = {"baseline": 0.0, "bottom": 0.0, "middle": -0.5, "top": -1.0}
 
@@ -86,9 +87,7 @@ class Sketch:
         height = text_height(text, size)
         base = _VALIGN[valign] * height
         turn = math.radians(angle)
-        rotation = np.array(
-            [[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]
-        )
+        rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
         lines = text.split("\n")
         if box:
             pad = 0.18 * size
@@ -163,20 +162,3 @@ def cell_array_from_sizes(sizes: np.ndarray, ids: np.ndarray | None = None) -> v
 def hex_to_rgb(color: str) -> tuple[int, int, int]:
     """Return ``#rrggbb`` as three integers."""
     return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
-
-
-__all__ = [
-    "BLACK",
-    "CAP_HEIGHT",
-    "COLOR",
-    "DARK",
-    "GREY",
-    "LIGHT",
-    "RED",
-    "WHITE",
-    "Sketch",
-    "cell_array",
-    "cell_array_from_sizes",
-    "hex_to_rgb",
-    "vtk_points",
-]

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 import vtkmodules.vtkRenderingFreeType  # noqa: F401  (provides the text renderer)
+from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPath, vtkPolyData
 from vtkmodules.vtkFiltersGeneral import vtkContourTriangulator
 from vtkmodules.vtkRenderingCore import vtkTextProperty, vtkTextRenderer
@@ -65,7 +66,7 @@ def text_height(text: str, size: float) -> float:
 
 
 def wrapped(text: str, max_width: float, size: float) -> str:
-    """Break a text after ``_``, ``-``, ``.``, ``/``, ``:`` or a space so that lines fit if they can."""
+    """Break a text after ``_ - . / :`` or a space so that its lines fit if they can."""
     pieces = re.findall(r"[^_\-./: ]*[_\-./: ]*", text)
     lines = [""]
     for piece in filter(None, pieces):
@@ -91,7 +92,7 @@ def _spell(character: str) -> str:
     name = unicodedata.name(character, "")
     greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", name)
     if greek:
-        word = greek[2].lower()
+        word = greek[2].lower().replace("lamda", "lambda")
         return word.capitalize() if greek[1] == "CAPITAL" else word
     plain = unicodedata.normalize("NFKD", character)
     if plain.isascii() and plain.isprintable():
@@ -157,8 +158,6 @@ def _bezier(control: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 def _triangulate(loops: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Fill outlines, holes left open."""
-    from vtkmodules.vtkCommonCore import vtkPoints
-
     points, lines = vtkPoints(), vtkCellArray()
     for loop in loops:
         ids = [points.InsertNextPoint(x, y, 0.0) for x, y in loop]

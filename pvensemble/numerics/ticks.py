@@ -89,7 +89,7 @@ def _number_text(value: float, digits: int) -> str:
 
 
 def number_labels(values: Sequence[float], digits: int = 4) -> list[str]:
-    """Return texts for numbers: as short as is exact, else ``digits`` digits, more while two are equal.
+    """Return texts for numbers: as short as is exact, else ``digits`` digits, or more to differ.
 
     Parameters
     ----------
