@@ -68,8 +68,25 @@ def accuracy_at(steps: np.ndarray, values: np.ndarray, step: float | None = None
         raise MeasureError(
             f"P1 at step {step:g}: the first evaluated step is {steps[0]:g}; choose that or later"
         )
+    return np.nan_to_num(value_at(steps, values, step), nan=0.0)
+
+
+def value_at(steps: np.ndarray, values: np.ndarray, step: float | None = None) -> np.ndarray:
+    """Value of any metric at the last step at or before a step at which a run was measured.
+
+    Parameters
+    ----------
+    steps : (n_steps,) int
+    values : (n_runs, n_steps) float
+    step : float, default: the last step
+
+    Returns
+    -------
+    (n_runs,) float64
+        NaN for a run that was not measured by then.
+    """
     upto = len(steps) if step is None else int(np.searchsorted(steps, step, side="right"))
-    return _last(values[:, :upto])
+    return _last(np.asarray(values[:, :upto]))
 
 
 def maximum_in(
@@ -123,7 +140,8 @@ def deviation_in(
     measured = np.isfinite(inside)
     count = measured.sum(axis=1)
     # Relative to one of its own values a constant curve is exactly 0, whatever the constant.
-    centred = np.where(measured, inside - _last(inside)[:, None], 0.0)
+    with np.errstate(invalid="ignore"):
+        centred = np.where(measured, inside - _last(inside)[:, None], 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = centred.sum(axis=1) / count
         squares = np.where(measured, centred - mean[:, None], 0.0) ** 2
@@ -376,10 +394,13 @@ def _within(steps: np.ndarray, values: np.ndarray, interval: Interval | None) ->
 
 
 def _last(values: np.ndarray) -> np.ndarray:
-    """Last measured value of each run, 0 for none."""
+    """Last measured value of each run, NaN for none."""
+    if values.shape[1] == 0:
+        return np.full(len(values), np.nan)
     measured = np.isfinite(values)
     last = values.shape[1] - 1 - measured[:, ::-1].argmax(axis=1)
-    return np.where(measured.any(axis=1), values[np.arange(len(values)), last], 0.0)
+    found = values[np.arange(len(values)), last].astype(np.float64)
+    return np.where(measured.any(axis=1), found, np.nan)
 
 
 def _clamp(name: str, clamp: Interval) -> tuple[float, float]:

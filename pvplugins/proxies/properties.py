@@ -131,6 +131,12 @@ def array_selection(name, doc):
     )
 
 
+def button(name, doc):
+    """A button that calls the algorithm's method ``name``."""
+    attributes = _attributes(name=name, label=spaced(name), command=name)
+    return f'<Property{attributes} panel_widget="command_button">{documentation(doc)}</Property>'
+
+
 def file_name(extension, description, doc):
     """The file to read."""
     hints = (

@@ -1,0 +1,272 @@
+"""Ensemble Reader: an ensemble on disk as runs and volumes at a step.
+
+Port 0, "Runs": cell i is the i-th chosen run; ``run_index`` is its number in the ensemble. They are
+equal unless a session or group is left out: what refers to a run by number means ``run_index``.
+Each metric has a column of its name with the value at the last evaluated step at or before the
+time, so that colouring by it animates; the whole curves are field data.
+
+Port 1, "Tensors": one volume (x, y = matrix, z = run) for each checked layer and kind of each
+chosen group, named ``g000/conv1.weight``. Only what is checked is read, by default nothing. Its
+field data ``run_index`` says which run each slice is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from weakref import ref
+
+import numpy as np
+from vtkmodules.vtkCommonCore import vtkDataArraySelection, vtkInformation
+from vtkmodules.vtkCommonDataModel import (
+    vtkCompositeDataSet,
+    vtkImageData,
+    vtkMultiBlockDataSet,
+    vtkPolyData,
+)
+from vtkmodules.vtkCommonExecutionModel import vtkDemandDrivenPipeline
+
+from pvensemble import schema
+from pvensemble.errors import NotRecordedError, PVEnsembleError, StoreError
+from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.numerics.measures import value_at
+from pvensemble.store import Ensemble
+from pvensemble.vtkdata import time
+from pvensemble.vtkdata.arrays import add_field, image_from_stack, to_numpy, to_vtk
+from pvensemble.vtkdata.runs import runs_to_polydata
+
+SELECTIONS = ("sessions", "groups", "layers", "kinds")
+
+
+class EnsembleReader(EnsembleAlgorithm):
+    """Read ``my.pvens``; recorded steps are the time steps."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            n_inputs=0, n_outputs=2, output_type=("vtkPolyData", "vtkMultiBlockDataSet")
+        )
+        self._file_name = ""
+        self._live = True
+        self._ensemble: Ensemble | None = None
+        self._runs: vtkPolyData | None = None
+        self._listening = True
+        self._selections = {name: vtkDataArraySelection() for name in SELECTIONS}
+        for selection in self._selections.values():
+            selection.AddObserver("ModifiedEvent", partial(_selection_changed, ref(self)))
+
+    # -- properties ------------------------------------------------------------------------------
+    def SetFileName(self, name: str | None) -> None:
+        """Choose the ensemble: the ``.pvens`` file."""
+        if (name or "") != self._file_name:
+            self._file_name = name or ""
+            self._ensemble = None
+            self.Modified()
+
+    def GetFileName(self) -> str:
+        return self._file_name
+
+    def GetSessions(self) -> vtkDataArraySelection:
+        """Sessions whose runs are read; all by default."""
+        return self._selections["sessions"]
+
+    def GetGroups(self) -> vtkDataArraySelection:
+        """Groups whose runs and tensors are read; all by default."""
+        return self._selections["groups"]
+
+    def GetLayers(self) -> vtkDataArraySelection:
+        """Layers whose tensors are read; none by default."""
+        return self._selections["layers"]
+
+    def GetKinds(self) -> vtkDataArraySelection:
+        """Kinds of tensors that are read of the chosen layers; all by default."""
+        return self._selections["kinds"]
+
+    def SetLiveUpdate(self, on: int) -> None:
+        """Look for new steps every second while training goes on."""
+        self._live = bool(on)
+
+    def GetLiveUpdate(self) -> int:
+        return int(self._live)
+
+    def GetTimestepValues(self) -> list[float] | None:
+        """Recorded steps, for ParaView's time controls."""
+        return [float(s) for s in self._steps()] if self._ensemble is not None else None
+
+    def Refresh(self) -> None:
+        """Read what was committed since; nothing happens when there is nothing new."""
+        self.GetNeedsUpdate(force=True)
+
+    def GetNeedsUpdate(self, force: bool = False) -> bool:
+        """Tell ParaView's live sources whether new steps were committed."""
+        if self._ensemble is None or not (self._live or force):
+            return False
+        try:
+            changed = self._ensemble.refresh()
+        except PVEnsembleError as error:
+            self._live = False  # otherwise the message would come every second
+            self._show(error)
+            return False
+        if changed:
+            self._runs = None
+            self.Modified()
+        return bool(changed)
+
+    # -- pipeline --------------------------------------------------------------------------------
+    def RequestInformation(
+        self, _request: vtkInformation, _inInfo: tuple, outInfo: vtkInformation
+    ) -> int:
+        self._open()
+        for port in range(2):
+            time.publish_time_steps(outInfo.GetInformationObject(port), self._steps())
+        return 1
+
+    def RequestData(self, request: vtkInformation, _inInfo: tuple, outInfo: vtkInformation) -> int:
+        self._open()
+        port = max(request.Get(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT()), 0)
+        asked = time.requested_time(outInfo.GetInformationObject(port))
+        steps = self._steps()
+        step = time.snap(steps, asked) if len(steps) else asked
+        self._output_runs(self.output(outInfo, 0), step if asked is None else asked)
+        self._output_tensors(self.output(outInfo, 1), step)
+        for data in (self.output(outInfo, 0), self.output(outInfo, 1)):
+            time.set_data_time(data, step)
+        return 1
+
+    def _open(self) -> None:
+        if self._ensemble is not None:
+            return
+        if not self._file_name:
+            raise StoreError("no file is chosen; choose the .pvens file of an ensemble")
+        self._ensemble = Ensemble.open(Path(self._file_name))
+        self._runs = None
+        self._list_choices()
+
+    def _list_choices(self) -> None:
+        """Offer what the ensemble holds; what was chosen before (a saved state) stays chosen."""
+        ensemble = self._ensemble
+        kinds = {
+            kind for group in ensemble.groups for layer in group.layers for kind in layer.kinds
+        }
+        there_is = {
+            "sessions": [session.name for session in ensemble.sessions],
+            "groups": [group.name for group in ensemble.groups],
+            "layers": list(ensemble.layers),
+            "kinds": [k for k in schema.KINDS if k in kinds] + sorted(kinds - {*schema.KINDS}),
+        }
+        self._listening = False
+        for name, selection in self._selections.items():
+            for entry in there_is[name]:
+                selection.AddArray(entry, name != "layers")
+            for entry in {*_entries(selection)} - {*there_is[name]}:
+                selection.RemoveArrayByName(entry)
+        self._listening = True
+
+    def _steps(self) -> list[int]:
+        """Steps that are published as time."""
+        ensemble = self._ensemble
+        steps = list(ensemble.recorded_steps)
+        if not steps and ensemble.accuracy_metric:
+            steps = [int(s) for s in ensemble.curve(ensemble.accuracy_metric).steps]
+        return steps
+
+    # -- runs ------------------------------------------------------------------------------------
+    def _output_runs(self, output: vtkPolyData, step: float | None) -> None:
+        if self._runs is None:
+            self._runs = self._read_runs()
+        output.ShallowCopy(self._runs)
+        cell_data = output.GetCellData()
+        for metric, curve in self._curves.items():
+            if not cell_data.HasArray(metric):
+                cell_data.AddArray(to_vtk(value_at(curve.steps, curve.values, step), metric))
+
+    def _read_runs(self) -> vtkPolyData:
+        """Read table and curves of the chosen runs, once until something changes."""
+        ensemble = self._ensemble
+        table = ensemble.run_table()
+        chosen = self._chosen_runs(table)
+        if not chosen.all():
+            table = {name: column[chosen] for name, column in table.items()}
+        self._curves = {}
+        for name in ensemble.metric_names:
+            curve = ensemble.curve(name)
+            values = curve.values.T if chosen.all() else curve.values.T[chosen]
+            self._curves[name] = _Curve(curve.steps, values)
+        return runs_to_polydata(table, self._curves, ensemble.hyper_parameters, name=ensemble.name)
+
+    def _chosen_runs(self, table: dict) -> np.ndarray:
+        """(n_runs,) bool: runs of the chosen sessions and groups."""
+        chosen = np.isin(table[schema.SESSION], _enabled(self._selections["sessions"]))
+        groups = {*_enabled(self._selections["groups"])}
+        for group in self._ensemble.groups:
+            if group.name not in groups:
+                chosen &= ~np.isin(table[schema.RUN_INDEX], group.run_indices)
+        return chosen
+
+    # -- tensors ---------------------------------------------------------------------------------
+    def _output_tensors(self, output: vtkMultiBlockDataSet, step: float | None) -> None:
+        output.Initialize()
+        wanted = [
+            (group, layer, kind)
+            for group in self._ensemble.groups
+            if group.name in _enabled(self._selections["groups"])
+            for layer in _enabled(self._selections["layers"])
+            for kind in _enabled(self._selections["kinds"])
+        ]
+        blocks = 0
+        for position, (group, layer, kind) in enumerate(wanted):
+            if self.aborted():
+                return
+            self.report(position / len(wanted), f"Reading {schema.tensor_name(layer, kind)}")
+            volume = self._read_volume(group, layer, kind, step)
+            if volume is not None:
+                output.SetBlock(blocks, volume)
+                name = f"{group.name}/{schema.tensor_name(layer, kind)}"
+                output.GetMetaData(blocks).Set(vtkCompositeDataSet.NAME(), name)
+                blocks += 1
+
+    def _read_volume(self, group, layer: str, kind: str, step: float | None) -> vtkImageData | None:
+        try:
+            steps = group.recorded_steps(layer, kind)
+        except NotRecordedError:  # a group of another shape, or not recorded yet
+            return None
+        chosen = np.isin(group.run_indices, _run_index(self._runs))
+        if len(steps) == 0 or not chosen.any():
+            return None
+        recorded = time.snap(steps, step)
+        stack = group.tensor(layer, kind, recorded)
+        volume = image_from_stack(stack if chosen.all() else stack[chosen], kind)
+        add_field(volume.GetFieldData(), schema.RUN_INDEX, group.run_indices[chosen])
+        add_field(volume.GetFieldData(), "step", np.array([recorded], np.int64))
+        return volume
+
+    def _show_if_listening(self) -> None:
+        if self._listening:
+            self._runs = None
+            self.Modified()
+
+
+class _Curve(NamedTuple):
+    """A metric of the chosen runs."""
+
+    steps: np.ndarray
+    values: np.ndarray  # (n_runs, n_steps)
+
+
+def _selection_changed(reader_ref: ref, _caller: object, _event: str) -> None:
+    reader = reader_ref()
+    if reader is not None:
+        reader._show_if_listening()
+
+
+def _entries(selection: vtkDataArraySelection) -> Iterable[str]:
+    return [selection.GetArrayName(i) for i in range(selection.GetNumberOfArrays())]
+
+
+def _enabled(selection: vtkDataArraySelection) -> list[str]:
+    return [name for name in _entries(selection) if selection.ArrayIsEnabled(name)]
+
+
+def _run_index(runs: vtkPolyData) -> np.ndarray:
+    return to_numpy(runs.GetCellData().GetArray(schema.RUN_INDEX))
