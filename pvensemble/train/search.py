@@ -121,7 +121,7 @@ def sample_with_repeats(config: TrainConfig) -> tuple[list[RunSpec], int]:
             params = session_params(config, settings)
             specs[identity] = RunSpec(len(specs), identity, session.name, params, settings)
     if repeated:
-        log.warning("%s: %d repeated runs are trained once", config.file, repeated)
+        log.info("%s: %d repeated runs are trained once", config.file, repeated)
     return list(specs.values()), repeated
 
 

@@ -31,10 +31,7 @@ def _column(config: TrainConfig, key: str, name: str) -> HyperParameter:
     kind = (
         kinds.pop() if len(kinds) == 1 else "float" if kinds <= {"int", "float"} else "categorical"
     )
-    if dimensions:
-        scale = dimensions[0].scale
-    else:
-        scale = infer_scale(tuple(dict.fromkeys(fixed)))
+    scale = dimensions[0].scale if dimensions else infer_scale(tuple(dict.fromkeys(fixed)))
     if kind in ("bool", "categorical"):
         scale = "categorical"
     return HyperParameter(name, kind, scale)
@@ -60,7 +57,7 @@ def session_infos(config: TrainConfig) -> list[SessionInfo]:
 
 
 def _dimension(dimension: Dimension, names: dict[str, str]) -> dict[str, Any]:
-    """Return the description of one dimension, with its column; None for the seed, which has one."""
+    """Return the description of one dimension, with its column (None: the seed's own)."""
     described = asdict(dimension)
     described["values"] = list(dimension.values)
     return {"column": names.get(dimension.key), **described}

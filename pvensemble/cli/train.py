@@ -1,0 +1,178 @@
+"""``pvensemble train``: train the runs of a configuration and record them as an ensemble."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shlex
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pvensemble.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pvensemble.train.config import TrainConfig
+
+HELP = "train an ensemble of networks and record how they develop"
+INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``pvensemble train``."""
+    from pvensemble.train.config_file import preset_names
+
+    presets = ", ".join(preset_names())
+    parser.add_argument("config", nargs="?", help=f"a TOML file or a preset (digits): {presets}")
+    parser.add_argument("-o", "--output", metavar="X.pvens", help="the ensemble (NAME.pvens)")
+    parser.add_argument("--data", metavar="DIR", help="directory of the data files")
+    parser.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting, e.g. steps=100, record.every=50, session.space.momentum=0.5,0.9; "
+        "several, or repeated",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, and end")
+    parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes on CPU (0: none but this one)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; return 0, or 130 when interrupted."""
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError("training needs PyTorch: pip install 'pvensemble[train]'")
+    from pvensemble.train.config import load_config
+    from pvensemble.train.search import sample_with_repeats
+
+    _place_config(args)
+    if args.workers is not None and args.workers < 0:
+        raise ConfigError(f"--workers: got {args.workers}, allowed: 0 and more")
+    config = load_config(args.config, args.set)
+    path = output_path(args.output, config)
+    specs, repeated = sample_with_repeats(config)
+    _describe(config, specs, repeated, path, args)
+    if args.dry_run:
+        return 0
+    return _train(config, path, args)
+
+
+def _place_config(args: argparse.Namespace) -> None:
+    """Let ``train --set a=1 b=2 CONFIG`` mean what it looks like; digits when none is given."""
+    if args.config is None and args.set and "=" not in args.set[-1]:
+        args.config = args.set.pop()
+    args.config = args.config or "digits"
+
+
+def output_path(output: str | None, config: TrainConfig) -> Path:
+    """Return the path of the ensemble, checked before anything is computed."""
+    path = Path(output or f"{config.name}.pvens")
+    if path.suffix != ".pvens":
+        raise ConfigError(f"--output: got {str(path)!r}, allowed: a name that ends in .pvens")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--output: no directory {path.absolute().parent}")
+    return path
+
+
+def _describe(config: TrainConfig, specs: list, repeated: int, path: Path, args) -> None:
+    """Print what will be trained and how large the recording will be."""
+    from pvensemble.cli._progress import size
+    from pvensemble.train.search import group_runs
+    from pvensemble.train.trainer import recording_size
+
+    n_groups = len(group_runs(specs))
+    print(f"{config.name}: {len(specs):,} runs of {_steps(specs)} steps in {n_groups} groups")
+    if repeated:
+        print(f"  {repeated:,} runs are repeated in the search space and trained once")
+    for session in config.sessions:
+        n_runs = sum(spec.session == session.name for spec in specs)
+        axes = ", ".join(d.key for d in session.space) or "one run"
+        print(f"  session {session.name}: {n_runs:,} runs, {session.method} over {axes}")
+    recording = recording_size(config, specs, args.data)
+    print(
+        f"  recording: {size(recording.bytes_total)} in {recording.n_files:,} files, "
+        f"{recording.n_steps:,} recorded steps of {size(recording.bytes_per_step)} -> {path}"
+    )
+    free = shutil.disk_usage(path.absolute().parent).free
+    if recording.bytes_total > free:
+        print(f"  warning: only {size(free)} are free there; steps that do not fit are skipped")
+    sys.stdout.flush()
+
+
+def _steps(specs: list) -> str:
+    """Return the number of steps of the runs, or its range."""
+    steps = sorted({spec.settings.steps for spec in specs})
+    return f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+
+
+def _train(config: TrainConfig, path: Path, args: argparse.Namespace) -> int:
+    """Train under a display and signal handlers."""
+    from pvensemble.cli._progress import ProgressDisplay, states_text
+    from pvensemble.train.trainer import train
+
+    display = ProgressDisplay(sys.stderr)
+    with _stop_on_signals() as stop:
+        try:
+            result = train(
+                config,
+                path,
+                data_dir=args.data,
+                device=args.device,
+                workers=args.workers,
+                resume=args.resume,
+                on_progress=display,
+                stop=stop.is_set,
+            )
+        finally:
+            display.close()
+    if result.interrupted:
+        print(
+            f"interrupted; everything recorded is safe in {path}\n"
+            f"go on with: {resume_command(args)}",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    print(f"{path}: {states_text(result.states)}")
+    return 0
+
+
+def resume_command(args: argparse.Namespace) -> str:
+    """Return the command that continues this training."""
+    words = ["pvensemble", "train", args.config]
+    words += ["-o", args.output] if args.output else []
+    words += ["--data", args.data] if args.data else []
+    for override in args.set:
+        words += ["--set", override]
+    words += ["--device", args.device] if args.device != "auto" else []
+    words += ["--workers", str(args.workers)] if args.workers is not None else []
+    return shlex.join([*words, "--resume"])
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into a flag; a second one acts as usual."""
+    stop = threading.Event()
+    before = {}
+
+    def handle(number: int, frame: object) -> None:
+        stop.set()
+        for signal_number, handler in before.items():
+            signal.signal(signal_number, handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
