@@ -1,0 +1,130 @@
+"""Puts the reports of single runs together to stacks of all runs of a group.
+
+Runs of a group do not wait for each other, so reports of several stops are under way at a time; a
+stop is complete when every run has reported it, and stops complete in order. What is incomplete is
+part of a checkpoint, so that no run has to go back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pvensemble.errors import CorruptFileError
+from pvensemble.train.executors.events import Report
+
+
+@dataclass
+class Stop:
+    """What the runs of a group have reported of one stop so far.
+
+    Attributes
+    ----------
+    arrived
+        (n_runs,) bool.
+    metrics
+        Name to (steps (n,) int64, values (n, n_runs) float64).
+    tensors
+        (layer, kind) to (n_runs, *shape).
+    """
+
+    arrived: np.ndarray
+    metrics: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    tensors: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+
+
+class Assembly:
+    """The incomplete stops of one group.
+
+    Parameters
+    ----------
+    stops
+        All stops, ascending.
+    """
+
+    def __init__(self, n_runs: int, stops: Iterable[int]) -> None:
+        self._n_runs = n_runs
+        self._left = list(stops)
+        self._pending: dict[int, Stop] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether every stop is complete and taken."""
+        return not self._left
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the tensors that wait."""
+        return sum(t.nbytes for stop in self._pending.values() for t in stop.tensors.values())
+
+    def next_stop(self, position: int) -> int | None:
+        """Return the first stop that a run has not reported, None when it has reported all."""
+        for stop in self._left:
+            if stop not in self._pending or not self._pending[stop].arrived[position]:
+                return stop
+        return None
+
+    def add(self, report: Report) -> list[tuple[int, Stop]]:
+        """Put in a report; return the stops that are complete now, in order.
+
+        A report of a stop that was taken already (replayed after a resume) changes nothing.
+        """
+        if report.stop not in self._left:
+            return []
+        stop = self._pending.setdefault(report.stop, Stop(np.zeros(self._n_runs, bool)))
+        where = list(report.positions)
+        for name, (steps, values) in report.metrics.items():
+            if name not in stop.metrics:
+                stop.metrics[name] = (steps, np.full((len(steps), self._n_runs), np.nan))
+            stop.metrics[name][1][:, where] = values
+        for key, values in report.tensors.items():
+            if key not in stop.tensors:
+                stop.tensors[key] = np.zeros((self._n_runs, *values.shape[1:]), values.dtype)
+            stop.tensors[key][where] = values
+        stop.arrived[where] = True
+        complete = []
+        while self._left and self._left[0] in self._pending:
+            if not self._pending[self._left[0]].arrived.all():
+                break
+            complete.append((self._left[0], self._pending.pop(self._left.pop(0))))
+        return complete
+
+    # -- checkpoints ---------------------------------------------------------------------------
+
+    def save(self) -> tuple[dict[str, np.ndarray], dict]:
+        """Return arrays, copied, and what JSON can hold, for :meth:`restore`."""
+        arrays: dict[str, np.ndarray] = {}
+        described = []
+        for number, (step, stop) in enumerate(sorted(self._pending.items())):
+            arrays[f"stop{number}/arrived"] = stop.arrived.astype(np.uint8)
+            for i, (steps, values) in enumerate(stop.metrics.values()):
+                arrays[f"stop{number}/steps{i}"] = steps.copy()
+                arrays[f"stop{number}/values{i}"] = values.copy()
+            for i, values in enumerate(stop.tensors.values()):
+                arrays[f"stop{number}/tensor{i}"] = values.copy()
+            names = {"metrics": list(stop.metrics), "tensors": [list(k) for k in stop.tensors]}
+            described.append({"step": step, **names})
+        return arrays, {"left": list(self._left), "stops": described}
+
+    def restore(self, arrays: dict[str, np.ndarray], meta: dict) -> None:
+        """Go back to what :meth:`save` returned.
+
+        Raises
+        ------
+        CorruptFileError
+            When it does not belong to this group.
+        """
+        left = [int(s) for s in meta["left"]]
+        if left != self._left[len(self._left) - len(left) :]:
+            raise CorruptFileError("the checkpoint's steps are not those of this configuration")
+        self._left = left
+        for number, description in enumerate(meta["stops"]):
+            stop = Stop(arrays[f"stop{number}/arrived"].astype(bool))
+            for i, name in enumerate(description["metrics"]):
+                values = np.array(arrays[f"stop{number}/values{i}"])
+                stop.metrics[name] = (np.array(arrays[f"stop{number}/steps{i}"]), values)
+            for i, key in enumerate(description["tensors"]):
+                stop.tensors[tuple(key)] = np.array(arrays[f"stop{number}/tensor{i}"])
+            self._pending[int(description["step"])] = stop

@@ -1,0 +1,49 @@
+"""Trains one job with the engine that fits it; the arithmetic all engines agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from pvensemble.train.executors.device_data import DeviceData
+from pvensemble.train.executors.events import Control, Event, Job, Message
+from pvensemble.train.executors.sequential import train_share
+
+
+def train_job(job: Job, data: DeviceData, control: Control, *, vectorized: bool) -> Iterator[Event]:
+    """Train the runs of a job; a model that cannot be vectorized is trained one run at a time."""
+    if vectorized:
+        from pvensemble.train.executors.vectorized import obstacle, train_stack
+
+        reason = obstacle(job, data)
+        if not reason:
+            yield from train_stack(job, data, control)
+            return
+        name = job.settings[0].model.name
+        yield Message(f"model {name!r} trains one run at a time: {reason}")
+    yield from train_share(job, data, control)
+
+
+@contextmanager
+def worker_arithmetic(device: torch.device) -> Iterator[None]:
+    """Compute as every worker does; undone afterwards.
+
+    On a CPU: one thread, so that results do not depend on the number of cores, and denormals
+    flushed, because the momentum of a dying filter would cost ten times its update.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    for kind in (np.float32, np.float64):
+        np.finfo(kind)  # examines subnormals at its first use, and warns when they are flushed
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)

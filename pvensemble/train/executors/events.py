@@ -1,0 +1,167 @@
+"""What the trainer gives to an executor, and what comes back.
+
+Executors are generators of events, wherever the work is done; the trainer never asks which one it
+has. All arrays are numpy and belong to the receiver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Union
+
+import numpy as np
+
+from pvensemble.train.config import DataConfig
+from pvensemble.train.recording import RecordedLayer, Schedule
+from pvensemble.train.search import RunSettings
+
+
+@dataclass
+class RunState:
+    """All that decides how a run goes on.
+
+    Attributes
+    ----------
+    position
+        Place of the run in its group.
+    step
+        Updates done; ``schedule.steps + 1`` once the last step has been measured.
+    diverged
+        Step at which the loss was not finite, or -1.
+    rows
+        (n, 2) float64: training loss and accuracy of the steps since the last stop.
+    arrays
+        Parameters, buffers and optimizer slots by name.
+    """
+
+    position: int
+    step: int
+    diverged: int = -1
+    rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass
+class Job:
+    """The runs of one group, or a share of them.
+
+    Attributes
+    ----------
+    group
+        Number of the group.
+    settings
+        Of every run of the group, by position; equal in all that decides shapes.
+    positions
+        Runs to be trained.
+    states
+        Where to go on, by position; runs that are absent start from their seed.
+    """
+
+    group: int
+    data: DataConfig
+    settings: tuple[RunSettings, ...]
+    schedule: Schedule
+    layers: tuple[RecordedLayer, ...]
+    positions: tuple[int, ...]
+    dtype: str = "float32"
+    probe: int = 256
+    evaluate_size: int | None = None
+    states: dict[int, RunState] = field(default_factory=dict)
+
+    @property
+    def optimizer(self) -> str:
+        """Kind of optimizer, one for the group."""
+        return self.settings[0].optimizer
+
+
+@dataclass
+class Started:
+    """Runs began (or went on)."""
+
+    group: int
+    positions: tuple[int, ...]
+
+
+@dataclass
+class Report:
+    """What runs measured from the last stop, exclusive, to this one, inclusive.
+
+    Attributes
+    ----------
+    metrics
+        Name to (steps (n,) int64, values (n, k) float64) for the k runs of ``positions``;
+        NaN where a run was not measured.
+    tensors
+        (layer, kind) to (k, *shape); empty unless ``stop`` is a recorded step.
+    """
+
+    group: int
+    stop: int
+    positions: tuple[int, ...]
+    metrics: dict[str, tuple[np.ndarray, np.ndarray]]
+    tensors: dict[tuple[str, str], np.ndarray]
+
+
+@dataclass
+class Diverged:
+    """A run's loss was not finite; its parameters stay as they are."""
+
+    group: int
+    position: int
+    step: int
+    reason: str
+
+
+@dataclass
+class Saved:
+    """States of runs, in answer to a request; complete for the sender's active runs."""
+
+    group: int
+    states: list[RunState]
+
+
+@dataclass
+class SavedAll:
+    """The sender has sent the states of all its active runs for this request."""
+
+    request: int
+
+
+@dataclass
+class Message:
+    """A line for people, e.g. that a model cannot be vectorized."""
+
+    text: str
+
+
+@dataclass
+class Tick:
+    """Nothing happened for a moment: the trainer may look at its clock."""
+
+
+Event = Union[Started, Report, Diverged, Saved, SavedAll, Message, Tick]
+
+
+class Control:
+    """What the trainer tells a running executor.
+
+    Attributes
+    ----------
+    stop
+        Send the states of all active runs, then end.
+    save
+        Number of the newest request for states; send them when it changes.
+    done
+        Run-steps done by this executor.
+    """
+
+    def __init__(self, watch: Callable[[Control], None] = lambda control: None) -> None:
+        self.stop = False
+        self.save = 0
+        self.done = 0
+        self._watch = watch
+
+    def tick(self) -> None:
+        """Look at the world; called once a step, so it must be fast."""
+        self._watch(self)

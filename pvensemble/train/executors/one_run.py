@@ -1,0 +1,261 @@
+"""One run on one device, the fast way on a CPU core.
+
+Channels-last, one run at a time: a run's parameters and activations fit the core's cache, which
+beats fusing runs on a CPU. What a run computes depends on its settings alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pvensemble import schema
+from pvensemble.train.data import batch_indices
+from pvensemble.train.executors.device_data import DeviceData
+from pvensemble.train.executors.evaluation import Taps, evaluate
+from pvensemble.train.executors.events import Job, RunState
+from pvensemble.train.models import build_model
+from pvensemble.train.optimizers import SLOTS, change, hyper_of, is_bias, new_slots, subtract
+from pvensemble.train.recording import as_recorded
+from pvensemble.train.schedules import lr_at
+
+
+class OneRun:
+    """A run between two stops.
+
+    At ``step`` the run has done ``step`` updates. :meth:`advance` measures each step up to a stop,
+    :meth:`report` hands over what was measured, :meth:`leave` does the update that leaves the stop.
+    """
+
+    def __init__(self, job: Job, position: int, data: DeviceData) -> None:
+        settings = job.settings[position]
+        self.job, self.position, self.settings, self.data = job, position, settings, data
+        model = build_model(
+            settings.model,
+            input_shape=data.input_shape,
+            n_classes=data.n_classes,
+            seed=settings.seed,
+        )
+        self.model = model.to(data.device).to(memory_format=torch.channels_last).train()
+        named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+        self.names = [n for n, _ in named]
+        self.parameters = [p for _, p in named]
+        self._slots = new_slots(settings.optimizer, self.parameters)
+        self._hyper = hyper_of(settings)
+        multiplier = float(settings.bias_lr_multiplier)
+        self._factors = [multiplier if is_bias(n) else 1.0 for n in self.names]
+        self._tapped = [x.name for x in job.layers if schema.CORRELATION in x.kinds]
+        self._taps = Taps(self.model, self._tapped)
+        self._random = draws_random_numbers(self.model, settings.model.name)
+        self.step, self.diverged, self.reason = 0, -1, ""
+        self._rows: list[tuple[float, float]] = []
+        self._frozen: dict[tuple[str, str], np.ndarray] = {}
+        if position in job.states:
+            self._restore(job.states[position])
+
+    # -- training ------------------------------------------------------------------------------
+
+    def advance(self, stop: int, interrupted: Callable[[], bool]) -> bool:
+        """Measure every step up to ``stop``; return False when interrupted before it.
+
+        Afterwards the run is at ``stop``, its gradient computed and its update not yet done.
+        """
+        while self.diverged < 0:
+            if interrupted():
+                return False
+            loss, accuracy = self._backward()
+            self._rows.append((loss, accuracy))
+            if not math.isfinite(loss):
+                self.diverged = self.step
+                self.reason = f"the training loss was {loss} at step {self.step}"
+            elif self.step < stop:
+                self._update()
+                self.step += 1
+            else:
+                break
+        self.step = stop
+        return True
+
+    def leave(self) -> None:
+        """Go on from a stop: do its update, unless the run has diverged or ended."""
+        if self.diverged < 0 and self.step < self.job.schedule.steps:
+            self._update()
+        self.step += 1
+        self._rows.clear()
+
+    def _backward(self) -> tuple[float, float]:
+        """Compute the loss and gradient of this step's batch; return loss and accuracy."""
+        s = self.settings
+        train = self.data.train
+        images, labels = train.batch(batch_indices(s.seed, len(train), s.batch_size, self.step))
+        for p in self.parameters:
+            p.grad = None
+        with self._randomness(), self._precision():
+            logits = self.model(images)
+            loss = functional.cross_entropy(logits, labels)
+        loss.backward()
+        right = (logits.detach().argmax(1) == labels).sum()
+        return float(loss.detach()), float(right) / len(labels)
+
+    @torch.no_grad()
+    def _update(self) -> None:
+        s = self.settings
+        rate = lr_at(s, self.step)
+        for i, p in enumerate(self.parameters):
+            if p.grad is not None:
+                slots = [slot[i] for slot in self._slots]
+                step = change(s.optimizer, p, p.grad, slots, self._hyper, self.step)
+                subtract(p, step, rate * self._factors[i])
+
+    def _precision(self):
+        if self.settings.precision == "bf16":
+            return torch.autocast(self.parameters[0].device.type, torch.bfloat16)
+        return nullcontext()
+
+    def _randomness(self):
+        """Seed dropout and the like by (seed, step), so that a resumed run draws the same."""
+        if not self._random:
+            return nullcontext()
+        return seeded(self.settings.seed, self.step, self.parameters[0].device)
+
+    # -- measuring -----------------------------------------------------------------------------
+
+    def report(self) -> tuple[dict, dict]:
+        """Return the metrics and tensors of the stop the run is at."""
+        schedule, stop = self.job.schedule, self.step
+        before = max((s for s in schedule.stops if s < stop), default=-1)
+        rows = np.full((stop - before, 2), np.nan)
+        rows[: len(self._rows)] = self._rows
+        steps = np.arange(before + 1, stop + 1)
+        metrics = {
+            schema.TRAIN_LOSS: (steps, rows[:, :1]),
+            schema.TRAIN_ACCURACY: (steps, rows[:, 1:]),
+        }
+        recorded = stop in schedule.recorded
+        correlations = self._evaluate(metrics, recorded)
+        tensors = self._tensors(correlations) if recorded else {}
+        if recorded:
+            self._norms(metrics)
+        return metrics, tensors
+
+    @torch.no_grad()
+    def _evaluate(self, metrics: dict, recorded: bool) -> dict[str, Tensor]:
+        """Evaluate where the schedule says so; return the correlations of a recorded step."""
+        schedule, stop, alive = self.job.schedule, self.step, self.diverged < 0
+        tapped = recorded and bool(self._tapped) and not self._frozen
+        validation = self.data.validation
+        size = len(validation) if self.job.evaluate_size is None else self.job.evaluate_size
+        correlations: dict[str, Tensor] = {}
+        self.model.eval()
+        if stop in schedule.evaluated or tapped:
+            wanted = stop in schedule.evaluated and alive
+            loss, accuracy, correlations = evaluate(
+                self._forward,
+                validation.images,
+                validation.labels,
+                size=size if wanted else 0,
+                probe=self.job.probe if tapped else 0,
+            )
+            if stop in schedule.evaluated:
+                self._add(metrics, schema.VALIDATION_LOSS, loss)
+                self._add(metrics, schema.VALIDATION_ACCURACY, accuracy)
+        test = self.data.test
+        if stop in schedule.tested and len(test):
+            loss, accuracy, _ = evaluate(
+                self._forward, test.images, test.labels, size=len(test) if alive else 0
+            )
+            self._add(metrics, schema.TEST_LOSS, loss)
+            self._add(metrics, schema.TEST_ACCURACY, accuracy)
+        self.model.train()
+        return correlations
+
+    def _forward(self, images: Tensor, tapped: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        with self._precision():
+            if not tapped:
+                return self.model(images)[None], {}
+            with self._taps.open() as taps:
+                logits = self.model(images)[None]
+                return logits, {name: out[None] for name, out in taps.outputs.items()}
+
+    def _add(self, metrics: dict, name: str, value: Tensor | float) -> None:
+        metrics[name] = (np.array([self.step]), np.array([[float(value)]]))
+
+    def _norms(self, metrics: dict) -> None:
+        """Add the norms of all parameters and gradients; a diverged run has no gradient."""
+        norm = torch.linalg.vector_norm
+        for name, p in zip(self.names, self.parameters):
+            gradient = norm(p.grad) if self.diverged < 0 and p.grad is not None else float("nan")
+            self._add(metrics, f"weight_norm:{name}", norm(p.detach()))
+            self._add(metrics, f"gradient_norm:{name}", gradient)
+
+    def _tensors(self, correlations: dict[str, Tensor]) -> dict[tuple[str, str], np.ndarray]:
+        """Return the recorded tensors, (1, *shape); a diverged run's gradients are 0."""
+        if self._frozen:
+            return {key: value.copy() for key, value in self._frozen.items()}
+        named = dict(self.model.named_parameters())
+        tensors = {}
+        for layer in self.job.layers:
+            for kind in layer.kinds:
+                if kind == schema.CORRELATION:
+                    value = correlations[layer.name]
+                else:
+                    p = named[layer.weight]
+                    value = p.detach()[None]
+                    if kind == schema.GRADIENT:
+                        has = self.diverged < 0 and p.grad is not None
+                        value = p.grad[None] if has else torch.zeros_like(value)
+                tensors[layer.name, kind] = as_recorded(value, self.job.dtype)
+        if self.diverged >= 0:
+            self._frozen = {key: value.copy() for key, value in tensors.items()}
+        return tensors
+
+    # -- states --------------------------------------------------------------------------------
+
+    def state(self) -> RunState:
+        """Return a copy of all that decides how the run goes on."""
+        rows = np.array(self._rows, dtype=np.float64).reshape(-1, 2)
+        arrays = {key: np.array(t.detach().cpu().numpy()) for key, t in self._held().items()}
+        return RunState(self.position, self.step, self.diverged, rows, arrays)
+
+    def _restore(self, state: RunState) -> None:
+        self.step, self.diverged = state.step, state.diverged
+        self._rows = [tuple(row) for row in state.rows.tolist()]
+        with torch.no_grad():
+            for key, tensor in self._held().items():
+                tensor.copy_(torch.from_numpy(np.ascontiguousarray(state.arrays[key])))
+
+    def _held(self) -> dict[str, Tensor]:
+        """Return every tensor of the run by its name in a checkpoint."""
+        held = {f"parameter:{n}": p for n, p in zip(self.names, self.parameters)}
+        held.update({f"buffer:{n}": b for n, b in self.model.named_buffers()})
+        for slot, tensors in zip(SLOTS[self.settings.optimizer], self._slots):
+            held.update({f"{slot}:{n}": t for n, t in zip(self.names, tensors)})
+        return held
+
+
+def draws_random_numbers(model: nn.Module, name: str) -> bool:
+    """Tell whether a training step of a model may draw random numbers."""
+    return ":" in name or any("Dropout" in type(m).__name__ for m in model.modules())
+
+
+class seeded:  # noqa: N801 - used like a function
+    """Seed torch's generators by counters within a ``with``, and put them back afterwards."""
+
+    def __init__(self, seed: int, step: int, device: torch.device) -> None:
+        state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
+        self._seed = int(state[0] >> np.uint64(1))
+        devices = [device] if device.type == "cuda" else []
+        self._fork = torch.random.fork_rng(devices=devices)
+
+    def __enter__(self) -> None:
+        self._fork.__enter__()
+        torch.manual_seed(self._seed)
+
+    def __exit__(self, *error) -> None:
+        self._fork.__exit__(*error)

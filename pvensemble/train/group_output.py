@@ -1,0 +1,152 @@
+"""One group while it trains: from reports of runs to commits of the store."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from pvensemble import schema
+from pvensemble.errors import CorruptFileError
+from pvensemble.store import BackgroundWriter, GroupWriter
+from pvensemble.train.assembly import Assembly, Stop
+from pvensemble.train.checkpoint import pack, unpack
+from pvensemble.train.executors.events import Diverged, Job, Report, RunState, Saved
+
+PENDING_BYTES = 2**30
+"""Memory that recorded steps may take while they wait for the disk."""
+METRICS_SECONDS = 2.0
+"""Metrics of steps without tensors wait for a commit at most this long."""
+
+
+class GroupOutput:
+    """Writes what the runs of one group report.
+
+    Parameters
+    ----------
+    job
+        The whole group; its ``positions`` and ``states`` are set to what is left to train.
+    writer
+        The group in the store, new or re-opened.
+    """
+
+    def __init__(self, job: Job, writer: GroupWriter) -> None:
+        self.job, self.writer = job, writer
+        self.states = list(writer.states)
+        self.bytes_written = 0
+        self._background: BackgroundWriter | None = None
+        self._metrics: dict[str, list] = {}
+        self._held_since: float | None = None
+        self._saved: dict[int, RunState] = {}
+        self._step = 0
+        self._assembly = Assembly(len(job.settings), job.schedule.stops)
+        checkpoint = writer.read_checkpoint()
+        if checkpoint is not None:
+            try:
+                job.states = unpack(checkpoint.arrays, checkpoint.meta, self._assembly)
+            except CorruptFileError as error:
+                raise CorruptFileError(f"{writer.path}: {error}") from error
+        job.positions = tuple(
+            p for p in range(len(job.settings)) if self._assembly.next_stop(p) is not None
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether the group is complete."""
+        return self._assembly.done
+
+    @property
+    def done_steps(self) -> int:
+        """Run-steps that need not be done any more."""
+        length = self.job.schedule.steps + 1
+        steps = {p: s.step for p, s in self.job.states.items()}
+        left = sum(length - steps.get(p, 0) for p in self.job.positions)
+        return length * len(self.job.settings) - left
+
+    @property
+    def skipped(self) -> list[tuple[int, str]]:
+        """Recorded steps whose tensors were not stored, and why."""
+        return list(self._background.skipped) if self._background else []
+
+    def start(self, positions: tuple[int, ...]) -> None:
+        """Note that runs began."""
+        if self._background is None:
+            values = [np.prod(x.tensor_shape(k)) for x in self.job.layers for k in x.kinds]
+            n_bytes = 4 * len(self.job.settings) * int(sum(values))
+            pending = min(64, max(2, PENDING_BYTES // max(1, n_bytes)))
+            self._background = BackgroundWriter(self.writer, max_pending=pending)
+        self._set([p for p in positions if self.states[p] == schema.WAITING], schema.RUNNING, 0)
+
+    def diverge(self, event: Diverged) -> None:
+        """Note that a run's loss was not finite."""
+        self._set([event.position], schema.DIVERGED, event.step, event.reason)
+
+    def report(self, event: Report) -> None:
+        """Put in a report; commit the stops that it completes."""
+        for step, stop in self._assembly.add(event):
+            self._commit(step, stop)
+
+    def save(self, event: Saved) -> None:
+        """Keep states of runs for the next checkpoint."""
+        self._saved.update({state.position: state for state in event.states})
+
+    def write_checkpoint(self) -> None:
+        """Write a checkpoint of the states kept since the last one."""
+        if self._background is None or self.done:
+            return
+        self.flush_metrics(force=True)
+        arrays, meta = pack(list(self._saved.values()), self._assembly)
+        self._saved = {}
+        self._background.write_checkpoint(self._step, arrays, meta)
+
+    def flush_metrics(self, *, force: bool = False) -> None:
+        """Commit metrics that wait for a recorded step when they have waited long enough."""
+        if self._metrics and (force or time.monotonic() - self._held_since > METRICS_SECONDS):
+            self._background.submit(self._step, {}, self._take_metrics())
+
+    def close(self) -> None:
+        """Store what waits and release the group.
+
+        Raises
+        ------
+        StoreError
+            Something could not be stored.
+        """
+        try:
+            if self._background is not None:
+                self.flush_metrics(force=True)
+                self._background.close()
+        finally:
+            self.writer.close()
+
+    # -- private -------------------------------------------------------------------------------
+
+    def _set(self, positions: list[int], state: str, step: int, reason: str = "") -> None:
+        if positions:
+            for position in positions:
+                self.states[position] = state
+            self._background.set_states(positions, state, step=step, reason=reason)
+
+    def _commit(self, step: int, stop: Stop) -> None:
+        self._step = step
+        for name, rows in stop.metrics.items():
+            self._metrics.setdefault(name, []).append(rows)
+        self._held_since = self._held_since or time.monotonic()
+        last = step == self.job.schedule.steps
+        if stop.tensors:
+            if last:
+                self._background.flush()  # the last step is never the one that is skipped
+            if self._background.submit(step, stop.tensors, self._take_metrics()):
+                self.bytes_written += sum(t.nbytes for t in stop.tensors.values())
+        self.flush_metrics(force=last)
+        if last:
+            ended = [p for p, s in enumerate(self.states) if s != schema.DIVERGED]
+            self._set(ended, schema.COMPLETE, step)
+
+    def _take_metrics(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        taken = {
+            name: tuple(np.concatenate(part) for part in zip(*rows))
+            for name, rows in self._metrics.items()
+        }
+        self._metrics, self._held_since = {}, None
+        return taken

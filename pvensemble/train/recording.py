@@ -1,0 +1,190 @@
+"""What is recorded of a run, when, and how much room it takes."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pvensemble import schema
+from pvensemble.errors import ConfigError, did_you_mean
+from pvensemble.train.config import RecordConfig, TrainConfig
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+FILE_OVERHEAD = 8192
+"""Bytes that a stored file takes beside its tensors (measured; HDF5 with small attributes)."""
+
+
+@dataclass(frozen=True)
+class RecordedLayer:
+    """A module whose tensors are recorded.
+
+    Attributes
+    ----------
+    name
+        Module name, as in ``named_modules()``.
+    shape
+        Shape of the weight; the first axis counts the filters.
+    kinds
+        Which of ``weight``, ``gradient``, ``correlation``.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    kinds: tuple[str, ...]
+
+    @property
+    def weight(self) -> str:
+        """Name of the parameter."""
+        return f"{self.name}.weight" if self.name else "weight"
+
+    def tensor_shape(self, kind: str) -> tuple[int, ...]:
+        """Shape of one run's tensor of a kind."""
+        return (self.shape[0],) * 2 if kind == schema.CORRELATION else self.shape
+
+
+def recorded_layers(model: nn.Module, record: RecordConfig) -> tuple[RecordedLayer, ...]:
+    """Return the layers that a configuration asks for, in the model's order.
+
+    Raises
+    ------
+    ConfigError
+        When a name matches no module that has a weight.
+    """
+    weighted = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(getattr(module, "weight", None), Tensor) and module.weight.ndim >= 2
+    }
+    chosen: set[str] = set()
+    for pattern in record.layers:
+        if pattern == "all":
+            matches = list(weighted)
+        elif pattern == "convolutions":
+            matches = [n for n, m in weighted.items() if isinstance(m, CONVOLUTIONS)]
+        else:
+            matches = fnmatch.filter(weighted, pattern)
+            if not matches:
+                hint = did_you_mean(pattern, weighted)
+                raise ConfigError(f"record.layers: no layer with weights matches {pattern!r}{hint}")
+        chosen.update(matches)
+    kinds = tuple(k for k in schema.KINDS if k in record.kinds)
+    return tuple(
+        RecordedLayer(name, type(module).__name__, tuple(module.weight.shape), kinds)
+        for name, module in weighted.items()
+        if name in chosen
+    )
+
+
+def every(steps: int, interval: int | None) -> tuple[int, ...]:
+    """Return the multiples of ``interval`` up to ``steps``, and 0 and ``steps`` always."""
+    inner = range(0, steps, interval) if interval else (0,)
+    return tuple(sorted({*inner, steps}))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """At which steps what happens; the same for all runs of a group.
+
+    At step s a run has done s updates; everything measured at step s, the training loss and the
+    gradient of batch s included, belongs to those parameters. Steps go from 0 to ``steps``.
+    """
+
+    steps: int
+    recorded: tuple[int, ...]
+    evaluated: tuple[int, ...]
+    tested: tuple[int, ...]
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """Steps at which runs hand over what they measured, ascending."""
+        return tuple(sorted({*self.recorded, *self.evaluated, *self.tested}))
+
+
+def schedule_of(config: TrainConfig, steps: int) -> Schedule:
+    """Return when runs of ``steps`` steps are recorded and evaluated."""
+    tested = every(steps, config.evaluate.test_every) if config.evaluate.test_every else ()
+    return Schedule(
+        steps=steps,
+        recorded=every(steps, config.record.every),
+        evaluated=every(steps, config.evaluate.every),
+        tested=tuple(sorted({*(s for s in tested if s), steps})),
+    )
+
+
+@dataclass(frozen=True)
+class RecordingSize:
+    """What a recording will take on disk.
+
+    Attributes
+    ----------
+    bytes_total
+        Tensors and metrics, uncompressed, and what files take beside them.
+    n_files
+        Files of tensors and metrics.
+    bytes_per_step
+        Of one recorded step, all runs.
+    n_steps
+        Recorded steps (of the group that has most).
+    """
+
+    bytes_total: int
+    n_files: int
+    bytes_per_step: int
+    n_steps: int
+
+
+def recording_size(config: TrainConfig, specs: Sequence, data_dir=None) -> RecordingSize:
+    """Compute the size of a recording before training starts.
+
+    One model of every group is built for its shapes; its input shape comes from the data set.
+    """
+    from pvensemble.train.data import load_data
+    from pvensemble.train.models import build_model
+    from pvensemble.train.search import group_runs
+
+    total = files = per_step = n_steps = 0
+    sets: dict = {}
+    for members in group_runs(specs):
+        settings = members[0].settings
+        data = sets.get(settings.data) or load_data(settings.data, data_dir)
+        sets[settings.data] = data
+        model = build_model(
+            settings.model,
+            input_shape=tuple(data.train.images.shape[1:]),
+            n_classes=data.n_classes,
+            seed=settings.seed,
+        )
+        layers = recorded_layers(model, config.record)
+        schedule = schedule_of(config, settings.steps)
+        step = len(members) * step_bytes(layers, config.record.dtype)
+        n_metrics = 2 * (schedule.steps + 1 + len(schedule.evaluated) + len(schedule.tested))
+        n_metrics += 2 * len(list(model.parameters())) * len(schedule.recorded)
+        tensor_files = len(schedule.recorded) * sum(len(layer.kinds) for layer in layers)
+        group_files = tensor_files + len(schedule.recorded)
+        per_step += step
+        n_steps = max(n_steps, len(schedule.recorded))
+        files += group_files
+        total += step * len(schedule.recorded) + 8 * n_metrics * len(members)
+        total += FILE_OVERHEAD * group_files
+    return RecordingSize(total, files, per_step, n_steps)
+
+
+def step_bytes(layers: Iterable[RecordedLayer], dtype: str) -> int:
+    """Bytes of one run's tensors at one recorded step."""
+    values = sum(int(np.prod(layer.tensor_shape(k))) for layer in layers for k in layer.kinds)
+    return values * np.dtype(dtype).itemsize
+
+
+def as_recorded(values: Tensor, dtype: str) -> np.ndarray:
+    """Return a tensor as a C-contiguous array of the recorded type that shares no memory."""
+    array = np.array(values.detach().to(torch.float32).cpu().numpy(), order="C")
+    if dtype == "float16":
+        limit = np.finfo(np.float16).max
+        array = np.clip(array, -limit, limit).astype(np.float16)
+    return array
