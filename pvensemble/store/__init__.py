@@ -1,4 +1,4 @@
-"""The ensemble on disk: `EnsembleWriter` writes it, `Ensemble` reads it, at the same time if need be."""
+"""The ensemble on disk: `EnsembleWriter` writes it, `Ensemble` reads it, also at the same time."""
 
 from pvensemble.store.background import BackgroundWriter
 from pvensemble.store.ensemble import Ensemble

@@ -1,6 +1,6 @@
-"""Recording beside the training: a thread that writes, and a queue that never makes training wait.
+"""Recording beside the training: a thread that writes, and a queue that does not hold training up.
 
-When the disk cannot keep up, or is full, tensors of a step are left out and that is recorded;
+When the disk cannot keep up, or is full, the tensors of a step are left out and that is recorded;
 metrics, being small, wait for the next commit. Training goes on in any case.
 """
 
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
 from pvensemble.errors import StoreError
 from pvensemble.store.group_writer import GroupWriter
 
-QUEUE_FULL = "the disk cannot keep up: the queue was full"
+QUEUE_FULL = "the disk cannot keep up: the queue of steps to write was full"
 
 
 class BackgroundWriter:
@@ -26,7 +27,10 @@ class BackgroundWriter:
     group
         Nobody else should commit to it meanwhile. It is not closed by `close`.
     max_pending
-        Steps that wait at most; a step that comes when so many wait is skipped.
+        Steps with tensors that wait or are being written at most.
+    patience
+        Seconds that `submit` waits for a place in the queue before it skips a step. After a skip
+        it does not wait again until the queue has been empty.
 
     Attributes
     ----------
@@ -34,20 +38,19 @@ class BackgroundWriter:
         Steps whose tensors were not stored, and why.
     """
 
-    def __init__(self, group: GroupWriter, max_pending: int = 2) -> None:
+    def __init__(self, group: GroupWriter, max_pending: int = 2, patience: float = 5.0) -> None:
         self.group = group
         self.skipped: list[tuple[int, str]] = []
         self._max_pending = max_pending
-        self._queue: deque = deque()
-        self._change = threading.Condition()
-        self._busy = False
-        self._closing = False
+        self._patience = patience
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"record-{group.name}")
+        self._pending: list[tuple[Future, bool]] = []
+        self._late = False
         self._failure: BaseException | None = None
-        self._waiting_metrics: dict[str, list] = {}
-        self._waiting_records: deque = deque()
-        self._last_step = 0
-        self._thread = threading.Thread(target=self._run, name=f"record {group.name}", daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()
+        self._serial = 0
+        self._metrics: deque[tuple[int, int, Mapping]] = deque()
+        self._records: deque[tuple] = deque()
 
     # -- called by the trainer ----------------------------------------------------------------
     def submit(
@@ -61,40 +64,44 @@ class BackgroundWriter:
         Returns
         -------
         bool
-            False when the tensors were skipped because the queue is full.
+            False when the tensors were skipped because the queue is full. Call `flush` before a
+            step that must not be skipped.
 
         Raises
         ------
         StoreError
-            An earlier step could not be stored for another reason than the disk.
+            Something handed over before could not be stored, for another reason than the disk.
         """
-        self._raise_failure()
-        with self._change:
-            full = bool(tensors) and self._n_steps() >= self._max_pending
-            if full:
-                self._skip(step, QUEUE_FULL)
-                tensors = {}
-            self._queue.append(("commit", int(step), dict(tensors or {}), dict(metrics or {})))
-            self._change.notify_all()
-        return not full
+        self._settle()
+        with self._lock:
+            self._serial += 1
+            serial = self._serial
+            if metrics:
+                self._metrics.append((serial, step, metrics))
+        if tensors and not self._has_place():
+            self._skip(step, QUEUE_FULL)
+            return False
+        self._put(bool(tensors), self._commit, step, dict(tensors or {}), serial)
+        return True
 
     def set_states(
         self, positions: Sequence[int], state: str, *, step: int, reason: str = ""
     ) -> None:
-        """As `GroupWriter.set_states`, in order with the steps; tried again while the disk is full."""
-        self._raise_failure()
-        with self._change:
-            self._queue.append(("states", int(step), (list(positions), state, reason), {}))
-            self._change.notify_all()
+        """As `GroupWriter.set_states`, in order with the steps; repeated while the disk is full."""
+        self._settle()
+        arguments = (list(positions), state)
+        with self._lock:
+            self._records.append(
+                (self.group.set_states, arguments, {"step": step, "reason": reason})
+            )
+        self._put(False, self._store_records)
 
     def write_checkpoint(
         self, step: int, arrays: Mapping[str, np.ndarray], meta: Mapping | None = None
     ) -> None:
-        """As `GroupWriter.write_checkpoint`, in order with the steps; skipped while the disk is full."""
-        self._raise_failure()
-        with self._change:
-            self._queue.append(("checkpoint", int(step), (dict(arrays), dict(meta or {})), {}))
-            self._change.notify_all()
+        """As `GroupWriter.write_checkpoint`, in order with the steps; skipped on a full disk."""
+        self._settle()
+        self._put(False, self._checkpoint, step, dict(arrays), dict(meta or {}))
 
     def flush(self) -> None:
         """Wait until everything handed over is stored or skipped.
@@ -104,25 +111,22 @@ class BackgroundWriter:
         StoreError
             Something could not be stored for another reason than the disk.
         """
-        with self._change:
-            self._change.wait_for(lambda: not self._queue and not self._busy)
-        self._raise_failure()
+        wait([future for future, _ in self._pending])
+        self._settle()
 
     def close(self) -> None:
-        """Store what waits and end the thread.
+        """Store what waits, also what a full disk made wait, and end the thread.
 
         Raises
         ------
         StoreError
             Metrics or states could not be stored; the message says why.
         """
-        with self._change:
-            self._closing = True
-            self._change.notify_all()
-        self._thread.join()
-        self._raise_failure()
-        if self._waiting_metrics or any(r[0] == "states" for r in self._waiting_records):
-            self._store_waiting()
+        self._pool.shutdown(wait=True)
+        self._settle()
+        if self._metrics:
+            self._commit_metrics(self._serial)
+        self._store_records(strict=True)
 
     def __enter__(self) -> BackgroundWriter:
         return self
@@ -130,79 +134,87 @@ class BackgroundWriter:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    # -- the thread ---------------------------------------------------------------------------
-    def _n_steps(self) -> int:
-        return sum(1 for item in self._queue if item[0] == "commit" and item[2]) + self._busy
+    # -- private, in the trainer's thread -----------------------------------------------------
+    def _put(self, has_tensors: bool, job: Callable, *arguments: object) -> None:
+        self._pending.append((self._pool.submit(job, *arguments), has_tensors))
 
-    def _raise_failure(self) -> None:
+    def _settle(self) -> None:
+        """Forget what is done; raise what went wrong, once and for all."""
+        done = [future for future, _ in self._pending if future.done()]
+        self._pending = [item for item in self._pending if not item[0].done()]
+        for future in done:
+            self._failure = self._failure or future.exception()
         if self._failure is not None:
             raise StoreError(
                 f"group {self.group.name}: recording stopped: {self._failure}"
             ) from self._failure
+        self._late = self._late and bool(self._pending)
 
-    def _run(self) -> None:
-        while True:
-            with self._change:
-                self._change.wait_for(lambda: self._queue or self._closing)
-                if not self._queue:
-                    return
-                item = self._queue.popleft()
-                self._busy = True
-            try:
-                if self._failure is None:
-                    self._write(*item)
-            except BaseException as failure:  # noqa: BLE001  handed to the trainer by the next call
-                self._failure = failure
-            finally:
-                with self._change:
-                    self._busy = False
-                    self._change.notify_all()
-
-    def _write(self, kind: str, step: int, content: object, metrics: Mapping[str, tuple]) -> None:
-        self._last_step = max(self._last_step, step)
-        for name, rows in metrics.items():
-            self._waiting_metrics.setdefault(name, []).append(rows)
-        try:
-            if kind == "commit":
-                self.group.commit(step, content, self._joined_metrics())
-                self._waiting_metrics.clear()
-                self._store_waiting()
-                return
-            if kind == "states":
-                self._waiting_records.append(("states", step, content))
-            self._store_waiting()
-            if kind == "checkpoint":
-                self.group.write_checkpoint(step, *content)
-        except StoreError as error:
-            if not isinstance(error.__cause__, OSError):
-                raise
-            reason = f"{error.__cause__.strerror or error.__cause__}"
-            if kind == "checkpoint":
-                self._skip(step, f"checkpoint not written: {reason}")
-            elif kind == "commit" and content and step not in self.group.recorded_steps:
-                self._skip(step, reason)
+    def _has_place(self) -> bool:
+        """Whether a step fits into the queue; waits a little unless that was in vain before."""
+        waiting = [future for future, has_tensors in self._pending if has_tensors]
+        if len(waiting) < self._max_pending:
+            return True
+        if not self._late:
+            done, _ = wait(waiting, timeout=self._patience, return_when=FIRST_COMPLETED)
+            self._late = not done
+            return bool(done)
+        return False
 
     def _skip(self, step: int, reason: str) -> None:
         self.skipped.append((step, reason))
-        self._waiting_records.append(("skip", step, reason))
+        with self._lock:
+            self._records.append((self.group.skip, (step, reason), {}))
 
-    def _store_waiting(self) -> None:
-        """Store metrics and records that a full disk made wait."""
-        if self._waiting_metrics:
-            self.group.commit(self._last_step, {}, self._joined_metrics())
-            self._waiting_metrics.clear()
-        while self._waiting_records:
-            kind, step, content = self._waiting_records[0]
-            if kind == "skip":
-                self.group.skip(step, content)
+    # -- private, in the writing thread -------------------------------------------------------
+    def _commit(self, step: int, tensors: Mapping, serial: int) -> None:
+        try:
+            self._commit_metrics(serial, step, tensors)
+        except StoreError as error:
+            if step not in self.group.recorded_steps and tensors:
+                self._skip(step, disk_reason(error))
             else:
-                positions, state, reason = content
-                self.group.set_states(positions, state, step=step, reason=reason)
-            self._waiting_records.popleft()
+                disk_reason(error)
+        self._store_records()
 
-    def _joined_metrics(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        joined = {}
-        for name, parts in self._waiting_metrics.items():
-            steps, values = zip(*parts)
-            joined[name] = np.concatenate(steps), np.concatenate(values)
-        return joined
+    def _commit_metrics(self, serial: int, step: int | None = None, tensors: Mapping = {}) -> None:  # noqa: B006
+        """Commit tensors, with all metrics handed over up to a serial number."""
+        with self._lock:
+            taken = [item for item in self._metrics if item[0] <= serial]
+        joined: dict[str, list] = {}
+        for _, _, metrics in taken:
+            for name, rows in metrics.items():
+                joined.setdefault(name, []).append(rows)
+        rows = {name: tuple(map(np.concatenate, zip(*parts))) for name, parts in joined.items()}
+        self.group.commit(taken[-1][1] if step is None else step, tensors, rows)
+        with self._lock:
+            for _ in taken:
+                self._metrics.popleft()
+
+    def _checkpoint(self, step: int, arrays: Mapping, meta: Mapping) -> None:
+        try:
+            self.group.write_checkpoint(step, arrays, meta)
+        except StoreError as error:
+            self._skip(step, f"checkpoint not written: {disk_reason(error)}")
+        self._store_records()
+
+    def _store_records(self, strict: bool = False) -> None:
+        """Store states and skips in order; what a full disk refuses waits for the next time."""
+        while self._records:
+            store, arguments, options = self._records[0]
+            try:
+                store(*arguments, **options)
+            except StoreError as error:
+                disk_reason(error)
+                if strict:
+                    raise
+                return
+            with self._lock:
+                self._records.popleft()
+
+
+def disk_reason(error: StoreError) -> str:
+    """Return why the system refused to write; raise the error again when it is another one."""
+    if not isinstance(error.__cause__, OSError):
+        raise error
+    return error.__cause__.strerror or str(error.__cause__)

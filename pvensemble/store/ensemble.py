@@ -67,8 +67,8 @@ class Ensemble:
         ensemble = cls(path, read_manifest(path))
         if not ensemble.directory.is_dir():
             raise CorruptFileError(
-                f"{ensemble.directory}: the data directory of the ensemble is missing; copy or move it "
-                f"together with {path.name}"
+                f"{ensemble.directory}: the data directory of the ensemble is missing; copy or "
+                f"move it together with {path.name}"
             )
         ensemble.refresh()
         return ensemble
@@ -177,9 +177,10 @@ class Ensemble:
         Returns
         -------
         dict of ndarray
-            ``run_index`` int64, ``run_id`` and ``session`` texts, the hyper-parameters, ``seed`` int64,
-            ``state`` and ``reason`` texts, ``last_step`` int64; each (n_runs,). A hyper-parameter is
-            float64 (NaN where a run does not have it), int64, uint8 for bools, or text (``""``).
+            ``run_index`` int64, ``run_id`` and ``session`` texts, the hyper-parameters, ``seed``
+            int64, ``state`` and ``reason`` texts, ``last_step`` int64; each (n_runs,). A
+            hyper-parameter is float64 (NaN where a run does not have it), int64, uint8 for bools,
+            or text (``""``).
         """
         return run_table(self.groups, self.hyper_parameters, self._n_runs)
 

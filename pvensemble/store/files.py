@@ -1,4 +1,4 @@
-"""Durable files: written beside, synced, renamed, the directory synced; never opened for writing again.
+"""Durable files: written beside, synced, renamed, the directory synced; never written again.
 
 A reader may look at any moment and a writer may be killed at any instruction: a name either does
 not exist or holds the complete content. HDF5 is never given a path to write to, because it dies by
@@ -146,7 +146,8 @@ def unreadable(path: Path, error: OSError, *, what: str) -> StoreError:
             "`pvensemble check` to see all that is missing"
         )
     return StoreError(
-        f"{path}: {what} cannot be read: {error.strerror or error}; check the permissions and the disk"
+        f"{path}: {what} cannot be read: {error.strerror or error}; check the permissions and the "
+        "disk"
     )
 
 

@@ -167,8 +167,8 @@ class Group:
         entries = self._entries(layer, kind)
         if step not in entries:
             raise NotRecordedError(
-                f"group {self.name} of {self.path.parent}: '{tensor_name(layer, kind)}' is not recorded at "
-                f"step {step}{did_you_mean(str(step), sorted(entries))}"
+                f"group {self.name} of {self.path.parent}: '{tensor_name(layer, kind)}' is not "
+                f"recorded at step {step}{did_you_mean(str(step), sorted(entries))}"
             )
         return entries[step]
 
@@ -182,8 +182,8 @@ class Group:
         stack = arrays.get(f"VTKHDF/CellData/{kind}")
         if stack is None or stack.shape != entry.stack:
             raise CorruptFileError(
-                f"{path}: holds no cell array '{kind}' of shape {entry.stack}; copy it again from where "
-                "it came from"
+                f"{path}: holds no cell array '{kind}' of shape {entry.stack}; copy it again from "
+                "where it came from"
             )
         return stack
 
@@ -193,6 +193,6 @@ class Group:
         rows = {}
         for name, place in segment.metrics.items():
             steps = block(data, *segment.arrays[place], path=path)
-            values = block(data, *segment.arrays[name], path=path)
+            values = block(data, *segment.arrays[f"values/{name}"], path=path)
             rows[name] = steps.astype(np.int64), values.astype(np.float64)
         return rows

@@ -192,8 +192,10 @@ class GroupIndex:
 
     def live_checkpoints(self) -> list[tuple[int, FileEntry]]:
         """Return the checkpoints whose file was not replaced by a later one, newest first."""
-        newest = {entry.name: (step, entry) for step, entry in self.checkpoints}
-        return sorted(newest.values(), key=lambda item: item[0], reverse=True)
+        newest: dict[str, tuple[int, FileEntry]] = {}
+        for step, entry in reversed(self.checkpoints):
+            newest.setdefault(entry.name, (step, entry))
+        return list(newest.values())
 
     def files(self) -> list[FileEntry]:
         """Return every file that the index vouches for."""

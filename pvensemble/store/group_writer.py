@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pvensemble.errors import CorruptFileError, NotRecordedError, StoreError, did_you_mean
-from pvensemble.schema import INDEX_FILE, METRICS_DIR, STATES, step_file, tensor_name
-from pvensemble.store.files import digest, is_temporary, unwritable, write_file
+from pvensemble.errors import CorruptFileError, StoreError, did_you_mean
+from pvensemble.schema import INDEX_FILE, STATES
+from pvensemble.store.derived import write_series
+from pvensemble.store.files import is_temporary
 from pvensemble.store.group_index import GroupIndex, runs_to_ranges
-from pvensemble.store.images import arrays_image, read_arrays, tensor_image
+from pvensemble.store.images import arrays_image, read_arrays
 from pvensemble.store.journal import Journal
-from pvensemble.store.records import Checkpoint, LayerInfo, RunInfo, check_name
-from pvensemble.store.series import write_series
-from pvensemble.store.tiling import tile
+from pvensemble.store.records import Checkpoint, LayerInfo, RunInfo
+from pvensemble.store.staging import new_rows, stage_file, stage_rows, stage_tensor
 from pvensemble.store.verified import read_verified
 
 CHECKPOINTS = ("checkpoint-A.hdf", "checkpoint-B.hdf")
@@ -54,7 +54,7 @@ class GroupWriter:
         self._journal = Journal(directory / INDEX_FILE)
         try:
             if header is not None and not self._journal.records:
-                self._journal.append(dict(header))
+                self._journal.append({**header, "name": self.name, "attempt": attempt()})
             elif self._journal.records:
                 self._journal.append({"type": "attempt", "attempt": attempt()})
             self._index = GroupIndex(self.name)
@@ -62,8 +62,8 @@ class GroupWriter:
                 self._index.apply(record, path=self._journal.path)
             if not self._index.ready:
                 raise StoreError(
-                    f"{self._journal.path}: the group has no runs: its writer was stopped before the first "
-                    f"record; delete the directory {directory} and create the group again"
+                    f"{self._journal.path}: the group has no runs: its writer was stopped before "
+                    "its first record; delete this directory and create the group again"
                 )
             self._clean()
         except BaseException:
@@ -125,22 +125,25 @@ class GroupWriter:
         Raises
         ------
         StoreError
-            A shape or name is wrong, or the system refuses; then nothing of it is stored, and it can
-            be tried again.
+            A shape or name is wrong, or the system refuses; then nothing of it is stored, and it
+            can be tried again.
         """
         step = self._check_step(step)
         with self._lock:
             tensors = {} if step in self._index.recorded_steps else dict(tensors or {})
-            rows = self._new_rows(metrics or {})
+            rows = new_rows(self._index, metrics or {})
             if not tensors and not rows:
                 return False
-            images = [self._tensor(step, *key, values) for key, values in tensors.items()]
+            images = [
+                stage_tensor(self.path, self._index, step, key, values)
+                for key, values in tensors.items()
+            ]
             record = {
                 "type": "commit",
                 "step": step,
                 "time": round(time.time(), 3),
                 "tensors": images,
-                "metrics": self._segment(step, rows) if rows else None,
+                "metrics": stage_rows(self.path, self._index, step, rows) if rows else None,
             }
             self._append(record)
             for layer, kind in tensors:
@@ -205,7 +208,7 @@ class GroupWriter:
             used = [entry.name for _, entry in self._index.checkpoints[-1:]]
             name = next(n for n in CHECKPOINTS if n not in used)
             record = {"type": "checkpoint", "step": self._check_step(step)}
-            self._append({**record, **self._write(name, data)})
+            self._append({**record, **stage_file(self.path, name, data)})
 
     def read_checkpoint(self) -> Checkpoint | None:
         """Return the newest checkpoint that is whole, None when there is none.
@@ -252,81 +255,6 @@ class GroupWriter:
     def _append(self, record: dict) -> None:
         self._journal.append(record)
         self._index.apply(self._journal.records[-1], path=self._journal.path)
-
-    def _write(self, name: str, data: bytes) -> dict:
-        path = self.path / name
-        try:
-            path.parent.mkdir(exist_ok=True)
-            write_file(path, data)
-        except OSError as error:
-            raise unwritable(path, error, what="a recorded file") from error
-        return {"file": name, "bytes": len(data), "sha256": digest(data)}
-
-    def _tensor(self, step: int, layer: str, kind: str, values: np.ndarray) -> dict:
-        known = {(info.name, k) for info in self._index.layers for k in info.kinds}
-        name = tensor_name(layer, kind)
-        if (layer, kind) not in known:
-            names = sorted(tensor_name(*key) for key in known)
-            raise NotRecordedError(
-                f"group {self.name}: '{name}' was not announced when the group was created"
-                + did_you_mean(name, names)
-            )
-        values = np.asarray(values)
-        if values.ndim < 1 or len(values) != len(self._index.runs):
-            raise StoreError(
-                f"group {self.name}, '{name}', step {step}: the shape is {values.shape}; the first axis is the "
-                f"run, expected {len(self._index.runs)}"
-            )
-        stack = tile(values)
-        data, offset = tensor_image(stack, kind, compress=values.dtype == np.float16)
-        return {
-            "layer": layer,
-            "kind": kind,
-            "shape": list(values.shape[1:]),
-            "stack": list(stack.shape),
-            "offset": offset,
-            **self._write(f"{name}/{step_file(step)}", data),
-        }
-
-    def _new_rows(self, metrics: Mapping[str, tuple]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        rows = {}
-        for name, (steps, values) in metrics.items():
-            check_name(name, f"group {self.name}: the name of a metric")
-            steps = np.asarray(steps, np.int64).reshape(-1)
-            values = np.asarray(values)
-            if values.dtype not in (np.float32, np.float64):
-                values = values.astype(np.float64)
-            if values.shape != (len(steps), len(self._index.runs)):
-                raise StoreError(
-                    f"group {self.name}, metric '{name}': the values have the shape {values.shape}; expected "
-                    f"(steps, runs) = ({len(steps)}, {len(self._index.runs)})"
-                )
-            if np.any(np.diff(steps) <= 0):
-                raise StoreError(f"group {self.name}, metric '{name}': the steps do not ascend")
-            fresh = steps > self._index.metric_steps.get(name, -1)
-            if fresh.any():
-                rows[name] = steps[fresh], values[fresh]
-        return rows
-
-    def _segment(self, step: int, rows: Mapping[str, tuple]) -> dict:
-        """Write a file of metric rows; metrics evaluated at the same steps share one array of steps."""
-        arrays: dict[str, np.ndarray] = {}
-        places: dict[bytes, str] = {}
-        steps_of = {}
-        for name, (steps, values) in rows.items():
-            place = places.setdefault(steps.tobytes(), f"steps {len(places)}")
-            arrays[place] = steps
-            arrays[name] = values
-            steps_of[name] = place
-        data, table = arrays_image(arrays)
-        used = {segment.file.name for segment in self._index.segments}
-        names = (
-            f"{METRICS_DIR}/s{step:06d}{more}.hdf"
-            for more in ("", *map("-{}".format, range(1, 10**6)))
-        )
-        written = self._write(next(n for n in names if n not in used), data)
-        last = {name: int(steps[-1]) for name, (steps, _) in rows.items()}
-        return {**written, "arrays": table, "steps_of": steps_of, "last": last}
 
     def _clean(self) -> None:
         """Remove what a killed writer left unfinished."""

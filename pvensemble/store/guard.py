@@ -21,7 +21,8 @@ FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLE
 
 def _refuse(path: Path, name: str, reason: str) -> CorruptFileError:
     return CorruptFileError(
-        f"{path}: '{name}' {reason}; such files are never read, get the ensemble from a source you trust"
+        f"{path}: '{name}' {reason}; such files are never read, get the ensemble from a source "
+        "that you trust"
     )
 
 

@@ -94,8 +94,8 @@ def block(data: memoryview, dtype: str, shape: list, offset: int, *, path: Path)
     count = int(np.prod(shape, dtype=object)) if all(n >= 0 for n in shape) else -1
     if kind.kind not in "fiub" or count < 0 or not 0 <= offset <= len(data) - count * kind.itemsize:
         raise CorruptFileError(
-            f"{path}: the index says that {shape} values of {dtype} begin at byte {offset}, but the "
-            f"file has {len(data)} bytes; copy the ensemble again from where it came from"
+            f"{path}: the index says that {shape} values of {dtype} begin at byte {offset}, but "
+            f"the file has {len(data)} bytes; copy the ensemble again from where it came from"
         )
     return np.frombuffer(data, kind, count, offset).reshape(shape)
 

@@ -133,7 +133,8 @@ class Journal:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError(
-                f"{self.path}: another process is writing this group; wait until it ends, or stop it"
+                f"{self.path}: another process is writing this group; wait until it ends, or stop "
+                "it"
             ) from None
         except OSError:  # a file system without locks (some network mounts): nothing can be said
             pass

@@ -1,4 +1,4 @@
-"""The file ``X.pvens``: what the ensemble is about. Written once; what happens is in the indexes."""
+"""The file ``X.pvens``: what the ensemble is about. Written once; events are in the indexes."""
 
 from __future__ import annotations
 
@@ -107,13 +107,13 @@ def read_manifest(path: Path) -> Manifest:
         content = json.loads(text)
     except ValueError as error:
         raise SchemaError(
-            f"{path}: the manifest is not JSON ({error}); it is truncated or not an ensemble: copy it "
-            "again from where it came from"
+            f"{path}: the manifest is not JSON ({error}); it is truncated or not an ensemble: copy "
+            "it again from where it came from"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SchemaError(
-            f'{path}: this JSON file is not an ensemble\'s manifest (no "format": "{FORMAT}"); give the '
-            f"file that `pvensemble train` or a Recorder wrote"
+            f'{path}: this JSON file is no manifest of an ensemble (no "format": "{FORMAT}"); give '
+            "the file that `pvensemble train` or a Recorder wrote"
         )
     version = content.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:

@@ -43,7 +43,8 @@ class SessionInfo:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
             raise StoreError(
-                f"session {self.name!r}: color is {self.color!r}, expected '#rrggbb' with hexadecimal digits"
+                f"session {self.name!r}: color is {self.color!r}, expected '#rrggbb' with "
+                "hexadecimal digits"
             )
 
 

@@ -37,8 +37,8 @@ def read_verified(path: Path, entry: FileEntry, *, always: bool = False) -> memo
         status = os.fstat(descriptor)
         if status.st_size != entry.size:
             raise CorruptFileError(
-                f"{path}: has {status.st_size} bytes, but the index says {entry.size}; it was truncated or "
-                "replaced: copy it again from where it came from"
+                f"{path}: has {status.st_size} bytes, but the index says {entry.size}; it was "
+                "truncated or replaced: copy it again from where it came from"
             )
         buffer = memoryview(np.empty(entry.size, np.uint8))
         filled = 0
