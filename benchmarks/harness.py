@@ -1,4 +1,4 @@
-"""What all benchmarks share: the machine in a line, alternating repeats, medians, spread and ratios.
+"""What all benchmarks share: the machine, alternating repeats, medians, spread and ratios.
 
 Every script compares its subject with a named alternative in the same run, in turn, so that a noisy
 machine hits both alike. Machines differ: quote the ratios.
