@@ -1,0 +1,59 @@
+"""Where tables go: a file, or standard output and nothing else there."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+
+
+def add_csv(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--csv``."""
+    parser.add_argument("--csv", metavar="FILE", help="write CSV to FILE, or to the output for '-'")
+
+
+def write_text(text: str, target: str) -> None:
+    """Write to a file (complete or not at all), or to standard output for ``-``.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written.
+    """
+    from pathlib import Path
+
+    from pvensemble.store.files import unwritable, write_file
+
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    path = Path(target)
+    try:
+        write_file(path, text.encode())
+    except OSError as error:
+        raise unwritable(path, error, what="the table") from error
+
+
+def aligned(columns: Mapping[str, Sequence]) -> str:
+    """Return a table for people: columns aligned, numbers with six digits."""
+    texts = [[name, *(_cell(v) for v in column)] for name, column in columns.items()]
+    widths = [max(map(len, column)) for column in texts]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, map(_is_numeric, columns.values()))
+        ).rstrip()
+        for row in zip(*texts)
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _is_numeric(column: object) -> bool:
+    return getattr(getattr(column, "dtype", None), "kind", "U") in "fiub"
+
+
+def _cell(value: object) -> str:
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.6g}"  # NaN
+    return str(value)
