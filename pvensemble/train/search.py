@@ -14,6 +14,7 @@ import numpy as np
 
 from pvensemble.errors import ConfigError
 from pvensemble.train.config import DataConfig, ModelConfig, TrainConfig
+from pvensemble.train.config_models import OPTIONS
 from pvensemble.train.config_session import SessionConfig, draw, grid_values
 
 log = logging.getLogger(__name__)
@@ -77,8 +78,24 @@ class RunSpec:
 
 
 def run_id(settings: RunSettings) -> str:
-    """Return the identity of a run: a hash of what determines it."""
-    return hashlib.sha256(canonical(_identity(settings)).encode()).hexdigest()[:16]
+    """Return the identity of a run: a hash of what determines it.
+
+    Settings at their default are left out, so that a setting which a later release adds does not
+    rename the runs of today. Defaults therefore never change.
+    """
+    values = _identity(settings)
+    name, options = settings.model.name, settings.model.options
+    if name in OPTIONS:
+        options = _changed(dict(options), asdict(OPTIONS[name]()))
+    values["data"] = _changed(values["data"], asdict(DataConfig()))
+    values = _changed(values, asdict(RunSettings()))
+    values["model"] = {"name": name, "options": dict(options)}
+    return hashlib.sha256(canonical(values).encode()).hexdigest()[:16]
+
+
+def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that differ from their defaults."""
+    return {k: v for k, v in values.items() if k not in defaults or defaults[k] != v}
 
 
 def canonical(value: Any) -> str:
