@@ -27,6 +27,10 @@ class DataError(PVEnsembleError, ValueError):
     """A data set is missing, truncated, corrupt or of the wrong shape."""
 
 
+class TrainingError(PVEnsembleError, RuntimeError):
+    """Training cannot go on: a worker process died or failed."""
+
+
 class StoreError(PVEnsembleError, OSError):
     """An ensemble on disk cannot be read or written."""
 
@@ -77,7 +81,8 @@ class SceneError(PVEnsembleError, ValueError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for a near miss, else the known names, else ``""``."""
     known = [str(k) for k in known]
-    near = difflib.get_close_matches(str(name), known, n=1)
+    near = [k for k in known if k.lower() == str(name).lower()]
+    near = near or difflib.get_close_matches(str(name), known, n=1)
     if near:
         return f"; did you mean {near[0]!r}?"
     if known:

@@ -100,6 +100,8 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
                 "needs the runs of an ensemble (vtkPolyData, the first output of Ensemble "
                 f"Reader); got {got}"
             )
+        if data.GetNumberOfCells() == data.GetCellData().GetNumberOfArrays() == 0:
+            raise MissingArrayError("the input is empty; see the message of what comes before it")
         return RunsData(data)
 
     def output(self, outInfo: vtkInformation, port: int = 0) -> vtkDataObject:

@@ -109,10 +109,10 @@ class PerformanceMeasures(EnsembleAlgorithm):
     # -- execution -------------------------------------------------------------------------------
     def RequestData(self, _request: vtkInformation, inInfo: tuple, outInfo: vtkInformation) -> int:
         runs = self.runs_input(inInfo)
-        output = self.output(outInfo)
-        output.ShallowCopy(runs.polydata)
         self._metrics = runs.metric_names
         columns = self._measure(runs)
+        output = self.output(outInfo)
+        output.ShallowCopy(runs.polydata)
         for name, values in columns.items():
             if name in ADDED:
                 add_measure(output, name, values)

@@ -117,6 +117,8 @@ class EnsembleReader(EnsembleAlgorithm):
     def RequestInformation(
         self, _request: vtkInformation, _inInfo: tuple, outInfo: vtkInformation
     ) -> int:
+        if not self._file_name:  # ParaView asks before it has told; RequestData will complain
+            return 1
         self._open()
         for port in range(2):
             time.publish_time_steps(outInfo.GetInformationObject(port), self._steps())

@@ -27,10 +27,10 @@ class RunGroups(EnsembleAlgorithm):
 
     def RequestData(self, _request: vtkInformation, inInfo: tuple, outInfo: vtkInformation) -> int:
         runs = self.runs_input(inInfo)
-        output = self.output(outInfo)
-        output.ShallowCopy(runs.polydata)
         groups = parse_groups(self._groups)
         group, color = assign_groups(groups, runs.columns, runs.n_runs)
+        output = self.output(outInfo)
+        output.ShallowCopy(runs.polydata)
         add_column(output.GetCellData(), schema.GROUP, group)
         add_column(output.GetCellData(), schema.GROUP_COLOR, color)
         add_field(output.GetFieldData(), schema.GROUP_NAMES_FIELD, [g.name for g in groups])

@@ -215,7 +215,7 @@ def reader_proxy(doc, *properties, extension, description, ports=(), hints=""):
     def decorate(cls):
         content = documentation(doc) + "".join(properties) + output_ports(*ports)
         cls = smproperty.xml(content)(cls)
-        cls = smhint.xml(f'<ShowInMenu category="{CATEGORY}"/>{hints}')(cls)
+        cls = smhint.xml(hints)(cls)
         return smproxy.reader(
             name=cls.__name__,
             label=spaced(cls.__name__),
