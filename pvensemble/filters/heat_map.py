@@ -36,6 +36,8 @@ GAP = 0.05
 CELL_MEAN, CELL_COUNT, PAIR = "cell_mean", "cell_count", "pair"
 N_PAIRS, PAIR_X, PAIR_Y = "n_pairs", "pair_x", "pair_y"
 MAX_PAIRS = 66
+MATRIX_TEXT = 0.16
+MAX_DOT = 0.025  # of a map's side
 _DISC = 24
 
 
@@ -97,6 +99,8 @@ class PerformanceHeatMap(EnsembleAlgorithm):
         self.report(0.7, "Axes")
         axes, sketch = self.output(outInfo, 1), Sketch()
         size = self._label_size / 100 * SIDE
+        if len(maps) > 1:
+            size = min(size, MATRIX_TEXT * maps[0].cell[0] * maps[0].x.n_bins)
         for drawn in maps:
             draw_map(sketch, drawn, size, only=self._layout == ONE_PAIR)
         draw_pair_titles(sketch, maps, measure, size)
@@ -221,17 +225,41 @@ def _repeat_arrays(source, target, n_runs: int, n_maps: int) -> None:
         target.AddArray(copy)
 
 
+def dot_places(drawn: Map, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spread the dots of each cell over it in rows.
+
+    Returns
+    -------
+    centers : (n_members, 2)
+    radius : (n_members,)
+    """
+    x, y = drawn.x.index[members], drawn.y.index[members]
+    among = share_cells(x, y, np.zeros(len(members))) if len(members) else drawn.shares
+    rank, count = among.rank[: len(members)], among.count[: len(members)]
+    width, height = drawn.cell
+    n_columns = np.clip(np.ceil(np.sqrt(count * width / height)), 1, np.maximum(count, 1))
+    n_rows = np.ceil(count / n_columns)
+    column, row = rank % n_columns, rank // n_columns
+    center_x = drawn.corner[0] + (x + (column + 0.5) / n_columns) * width
+    center_y = drawn.corner[1] + (y + (row + 0.5) / n_rows) * height
+    radius = np.minimum(
+        0.3 * np.minimum(width / n_columns, height / n_rows), MAX_DOT * width * drawn.x.n_bins
+    )
+    return np.column_stack([center_x, center_y]), radius
+
+
 def write_dots(output: vtkPolyData, runs: RunsData, maps: list[Map], sketch: Sketch) -> None:
-    """Write one disc for each run in a group and each map; outline them in the sketch."""
+    """Write one disc for each run in a group and each map; outline them in the sketch.
+
+    Dots of one cell are spread over the cell; on a cell of one run the dot stands in its middle.
+    """
     group = runs.group
     members = np.empty(0, np.int64) if group is None else np.flatnonzero(group >= 0)
     angle = np.linspace(0, 2 * np.pi, _DISC, endpoint=False)
     circle = np.column_stack([np.cos(angle), np.sin(angle)])
     discs = []
     for drawn in maps:
-        boxes = strips(drawn)[members]
-        radius = np.minimum(0.42 * (boxes[:, 2] - boxes[:, 0]), 0.24 * min(drawn.cell))
-        centers = 0.5 * (boxes[:, :2] + boxes[:, 2:])
+        centers, radius = dot_places(drawn, members)
         discs.append(centers[:, None, :] + radius[:, None, None] * circle[None])
     corners = np.concatenate(discs)
     points = np.full((len(corners), _DISC, 3), Z_GROUP, np.float32)

@@ -74,7 +74,7 @@ def bin_axis(axis: Axis, values: np.ndarray, *, n_bins: int = 0, alone: bool = F
             index[~missing] = inverse
             exact = _level_ticks(axis, values, place, levels)
         else:
-            n = n_bins or int(np.clip(round(math.sqrt(n_present)), 4, 20))
+            n = n_bins or int(np.clip(round(0.75 * math.sqrt(n_present)), 4, 20))
             return _with_missing(*_ranges(axis, place, n), missing, is_exact=False)
     return _with_missing(index, len(exact), exact, missing, is_exact=True)
 

@@ -1,0 +1,203 @@
+"""Loss-accuracy graph: accuracy (solid, above) and loss (dashed, below) over the training steps.
+
+A dashed line is a row of dots: the loss of a run is one poly-vertex cell, so cell i stays run i and
+can be picked and coloured like every other view of runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from vtkmodules.vtkCommonDataModel import vtkPolyData
+
+from pvensemble.errors import OptionError, did_you_mean
+from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.filters.plot_geometry import (
+    Z_DATA,
+    Z_GROUP,
+    Sketch,
+    cell_array_from_sizes,
+    vtk_points,
+)
+from pvensemble.filters.plot_time_panels import Panel, draw_note, draw_panel, draw_playhead
+from pvensemble.numerics.curves import curve_scale, dashes
+from pvensemble.numerics.runs import parse_runs
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.time import requested_time
+
+WIDTH, HEIGHT = 16.0, 9.0
+_SPLIT, _BETWEEN = 0.52, 0.06
+SPACING, DASH, GAP = 0.015, 0.16, 0.11
+MAX_DOTS = 3_000_000
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A metric: steps (n_steps,), values (n_runs, n_steps), drawn (n_runs,) bool."""
+
+    name: str
+    steps: np.ndarray
+    values: np.ndarray
+    drawn: np.ndarray
+
+
+class LossAccuracyGraph(EnsembleAlgorithm):
+    """Runs -> accuracy polylines, loss as dashed poly-vertices, axes with the playhead."""
+
+    def __init__(self) -> None:
+        super().__init__(n_outputs=3)
+        self._accuracy_metric = ""
+        self._loss_metric = ""
+        self._runs = ""
+        self._log_loss = False
+        self._label_size = 3.6
+        self._show_playhead = True
+
+    def SetAccuracyMetric(self, name: str) -> None:
+        """Metric of the upper panel; empty for the ensemble's accuracy."""
+        self._set("accuracy_metric", name or "")
+
+    def SetLossMetric(self, name: str) -> None:
+        """Metric of the lower panel; empty for the ensemble's loss."""
+        self._set("loss_metric", name or "")
+
+    def SetRuns(self, text: str) -> None:
+        """Runs that are drawn, ``0-4,9``; empty for all."""
+        self._set("runs", text or "")
+
+    def SetLogLoss(self, log: bool) -> None:
+        """Draw the loss on a logarithmic scale."""
+        self._set("log_loss", bool(log))
+
+    def SetLabelSize(self, size: float) -> None:
+        """Font size in percent of the height."""
+        self._set("label_size", float(size))
+
+    def SetShowPlayhead(self, show: bool) -> None:
+        """Mark the current time."""
+        self._set("show_playhead", bool(show))
+
+    def RequestData(self, request, inInfo, outInfo) -> int:
+        runs = self.runs_input(inInfo)
+        if not (np.isfinite(self._label_size) and self._label_size > 0):
+            raise OptionError(f"Label Size must be a positive number, got {self._label_size}")
+        drawn = self._drawn(runs)
+        accuracy = self._curves(runs, self._accuracy_metric or runs.accuracy_metric, drawn)
+        loss = self._curves(runs, self._loss_metric or runs.loss_metric, drawn)
+        if accuracy is None and loss is None:
+            raise OptionError("the runs have no metric over the steps: there is nothing to draw")
+        upper, lower = panels(accuracy, loss, log_loss=self._log_loss)
+        self.report(0.3, "Curves")
+        write_lines(self.output(outInfo, 0), runs, accuracy, upper)
+        write_dashes(self.output(outInfo, 1), runs, loss, lower)
+        self.report(0.8, "Axes")
+        sketch = Sketch()
+        self._draw(sketch, upper, lower, requested_time(outInfo.GetInformationObject(2)))
+        sketch.write(self.output(outInfo, 2))
+        return 1
+
+    def _drawn(self, runs: RunsData) -> np.ndarray:
+        """Return a mask (n_runs,) of the runs to draw."""
+        if not self._runs.strip():
+            return np.ones(runs.n_runs, bool)
+        drawn = np.zeros(runs.n_runs, bool)
+        drawn[parse_runs(self._runs, runs.n_runs)] = True
+        return drawn
+
+    def _curves(self, runs: RunsData, name: str | None, drawn: np.ndarray) -> Curves | None:
+        """Return a metric's curves, None when the ensemble has no such metric by default."""
+        if not name:
+            return None
+        if name not in runs.metric_names:
+            raise OptionError(f"there is no metric {name!r}{did_you_mean(name, runs.metric_names)}")
+        steps, values = runs.curve(name)
+        return Curves(name, steps, values, drawn)
+
+    def _draw(self, sketch: Sketch, upper: Panel, lower: Panel, time: float | None) -> None:
+        """Draw frames, ticks, titles, notes and the playhead."""
+        size = self._label_size / 100 * HEIGHT
+        shown = [panel for panel in (upper, lower) if panel is not None]
+        for panel in shown:
+            draw_panel(sketch, panel, size, with_steps=panel is shown[-1])
+            draw_note(sketch, panel, size)
+        if self._show_playhead and time is not None:
+            draw_playhead(sketch, shown, time, size)
+
+
+def panels(
+    accuracy: Curves | None, loss: Curves | None, *, log_loss: bool
+) -> tuple[Panel | None, Panel | None]:
+    """Return the upper and the lower panel; both share the steps' axis."""
+    ends = [c.steps[[0, -1]] for c in (accuracy, loss) if c is not None and len(c.steps)]
+    first = float(min((e[0] for e in ends), default=0))
+    last = float(max((e[1] for e in ends), default=1))
+    last = last if last > first else first + 1.0
+    split = HEIGHT * _SPLIT
+    low = (0.0, split - HEIGHT * _BETWEEN) if accuracy is not None else (0.0, HEIGHT)
+    high = (split, HEIGHT) if loss is not None else (0.0, HEIGHT)
+    upper = lower = None
+    if accuracy is not None:
+        values = accuracy.values[accuracy.drawn]
+        is_share = not np.any(values[np.isfinite(values)] > 1)
+        scale = curve_scale(values, upper=1.0 if is_share else None)
+        upper = Panel(accuracy.name, WIDTH, *high, first, last, scale)
+    if loss is not None:
+        scale = curve_scale(loss.values[loss.drawn], log=log_loss)
+        lower = Panel(loss.name, WIDTH, *low, first, last, scale)
+    return upper, lower
+
+
+def _places(curves: Curves, panel: Panel) -> list[np.ndarray]:
+    """Return for each run the corners (n, 2) of its curve, none for runs that are not drawn."""
+    x = panel.x(curves.steps)
+    empty = np.empty((0, 2))
+    places = []
+    for values, is_drawn in zip(curves.values, curves.drawn):
+        usable = ~np.isnan(values) if is_drawn else None
+        if usable is None or not usable.any():
+            places.append(empty)
+        else:
+            places.append(np.column_stack([x[usable], panel.y(values[usable])]))
+    return places
+
+
+def _write(output: vtkPolyData, runs: RunsData, places: list[np.ndarray]) -> np.ndarray:
+    """Write points and all arrays of the runs; return the number of points of each run."""
+    sizes = np.array([len(place) for place in places], np.int64)
+    points = np.zeros((int(sizes.sum()), 3), np.float32)
+    if len(points):
+        points[:, :2] = np.concatenate(places)
+        if runs.group is not None:
+            z = np.where(runs.group >= 0, Z_GROUP, Z_DATA)
+            points[:, 2] = np.repeat(z, sizes)
+    output.SetPoints(vtk_points(points))
+    output.GetCellData().ShallowCopy(runs.polydata.GetCellData())
+    output.GetFieldData().ShallowCopy(runs.polydata.GetFieldData())
+    return sizes
+
+
+def write_lines(
+    output: vtkPolyData, runs: RunsData, curves: Curves | None, panel: Panel | None
+) -> None:
+    """Write one polyline a run; a run with a single value becomes a short level dash."""
+    empty = np.empty((0, 2))
+    places = [empty] * runs.n_runs if curves is None else _places(curves, panel)
+    half = np.array([0.003 * WIDTH, 0.0])
+    places = [np.vstack([p - half, p + half]) if len(p) == 1 else p for p in places]
+    output.SetLines(cell_array_from_sizes(_write(output, runs, places)))
+
+
+def write_dashes(
+    output: vtkPolyData, runs: RunsData, curves: Curves | None, panel: Panel | None
+) -> None:
+    """Write one poly-vertex a run: dots in dashes along its curve."""
+    if curves is None:
+        places = [np.empty((0, 2))] * runs.n_runs
+    else:
+        spacing = SPACING * max(1.0, curves.drawn.sum() * (WIDTH / SPACING) / MAX_DOTS)
+        places = [
+            dashes(p[:, 0], p[:, 1], spacing=spacing, dash=DASH, gap=GAP)
+            for p in _places(curves, panel)
+        ]
+    output.SetVerts(cell_array_from_sizes(_write(output, runs, places)))
