@@ -53,10 +53,8 @@ def build_model(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = MODELS[model.name](tuple(input_shape), n_classes, options)
-    except (RuntimeError, ZeroDivisionError) as error:
+    except ValueError as error:
         raise ConfigError(_misfit(model, input_shape)) from error
-    if any(p.numel() == 0 for p in network.parameters()):
-        raise ConfigError(_misfit(model, input_shape))
     initialize(network, options.init, options.init_std, seed)
     return network
 
@@ -90,7 +88,8 @@ def initialize(network: nn.Module, init: str, std: float | None, seed: int) -> N
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 fallback = own.get(name, 0.01)
                 _fill(module.weight, init, fallback if std is None else std, generator)
-                module.bias.zero_()
+                if module.bias is not None:
+                    module.bias.zero_()
 
 
 def _fill(weight: torch.Tensor, init: str, std: float, generator: torch.Generator) -> None:

@@ -50,7 +50,14 @@ class LeNet(nn.Module):
 
 def _halved(side: int, kernel: int, padding: int) -> int:
     """Return the side of an image after a convolution and a 2 x 2 pooling."""
-    return (side + 2 * padding - kernel + 1) // 2
+    return _at_least_one((side + 2 * padding - kernel + 1) // 2)
+
+
+def _at_least_one(side: int) -> int:
+    """Return the side, or raise when nothing is left of the image."""
+    if side < 1:
+        raise ValueError("nothing is left of the image")
+    return side
 
 
 class Cifar10Quick(nn.Module):
@@ -81,7 +88,7 @@ class Cifar10Quick(nn.Module):
 def _thrice_halved(side: int) -> int:
     """Return the side after three 3 x 3 poolings of stride 2, rounded up as Caffe does."""
     for _ in range(3):
-        side = -(-(side - 3) // 2) + 1
+        side = _at_least_one(-(-(side - 3) // 2) + 1)
     return side
 
 

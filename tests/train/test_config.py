@@ -148,7 +148,7 @@ MISTAKES = {
     "[[session]]\n[session.space]\nlearning_rate = [1, 1.0]": ["every value once"],
     '[[session]]\n[session.space]\nlearning_rate = [1, "a"]': ["got 'a'", "a number"],
     "[[session]]\n[session.space]\nlearning_rate = {low = 1}": ["needs low and high"],
-    "[[session]]\n[session.space]\nlearning_rate = {low = 2, high = 1, num = 3}": ["less than high"],
+    "[[session]]\n[session.space]\nmomentum = {low = 0.2, high = 0.1, num = 3}": ["less than high"],
     "[[session]]\n[session.space]\nlearning_rate = {low = 1, high = 2}": ["missing num"],
     '[[session]]\nn = 2\n[session.space]\nlearning_rate = {low=0, high=2, scale="log"}': ["log"],
     "[[session]]\nn = 2\n[session.space]\nlearning_rate = {lo = 1, high = 2}": ["lo", "'low'?"],

@@ -100,7 +100,7 @@ def test_first_random_draws_do_not_depend_on_the_number():
 def test_random_draws_follow_their_distributions():
     got = params(random_config(3000))
     log_rates = np.log10([p["learning_rate"] for p in got])
-    assert -4 <= log_rates.min()
+    assert log_rates.min() >= -4
     assert log_rates.max() <= -1
     # Uniform on its scale: mean and spread within five standard errors.
     assert abs(log_rates.mean() + 2.5) < 5 * (3 / math.sqrt(12)) / math.sqrt(3000)

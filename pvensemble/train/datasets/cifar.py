@@ -54,7 +54,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     to green; all modulo 256.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             coded, labels = arrays["images_delta"], arrays["labels"]
     except KeyError as error:
         raise DataError(

@@ -25,8 +25,10 @@ def read(source: str, roots: Sequence[Path]) -> RawData:
     # A folder of its own name wins over files that lie directly in a root: those may be either.
     names = sorted(FOLDERS[source], key=len, reverse=True)
     folders = [root / name if name else root for root in roots for name in names]
-    parts = [_split(source, prefix, folders) for prefix in ("train", "t10k")]
-    (train_images, train_labels), (test_images, test_labels) = parts
+    # Both halves come from one folder: two sets are never mixed.
+    folder = find_file(folders, _names("train", "images-idx3"), source).parent
+    train_images, train_labels = _split(source, "train", folder)
+    test_images, test_labels = _split(source, "t10k", folder)
     if train_images.shape[1:] != test_images.shape[1:]:
         shapes = f"{train_images.shape[2:]} and {test_images.shape[2:]}"
         raise DataError(f"{source}: training and test images differ in size: {shapes}")
@@ -35,10 +37,10 @@ def read(source: str, roots: Sequence[Path]) -> RawData:
     )
 
 
-def _split(source: str, prefix: str, folders: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+def _split(source: str, prefix: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return images (n, 1, rows, columns) and labels (n,) of one half of the set."""
-    images_path = find_file(folders, _names(prefix, "images-idx3"), source)
-    labels_path = find_file([images_path.parent], _names(prefix, "labels-idx1"), source)
+    images_path = find_file([folder], _names(prefix, "images-idx3"), source)
+    labels_path = find_file([folder], _names(prefix, "labels-idx1"), source)
     images = read_idx(images_path, 2051)
     labels = read_idx(labels_path, 2049)
     return images[:, None], check_labels(labels, len(images), 10, str(labels_path))
