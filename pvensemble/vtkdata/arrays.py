@@ -1,9 +1,10 @@
 """Numpy arrays as VTK arrays, and stacks of matrices as volumes: the only place that ravels.
 
-Numbers are shared, not copied: a VTK array made here looks at the memory of the numpy array it was
-made from (and keeps it alive), and ``to_numpy`` looks at the memory of the VTK array. An array that
-VTK cannot hold as it is (not contiguous, bool, float16, big-endian) is copied first. Whoever hands
-an array over must not write to it again.
+``to_numpy`` looks at VTK's memory. The other way small arrays are copied and volumes are shared:
+sharing ties numpy's memory to one VTK array *object*, and VTK objects that take over only its
+buffer (``vtkCellArray.SetData``, ``vtkDataArray.ShallowCopy``) outlive it and then show freed
+memory. Cell data of images are passed on as objects, so there sharing is safe, and worth it.
+Whoever shares an array must not write to it again.
 
 VTK lets x run fastest. A stack ``(run, y, x)`` of matrices therefore needs no transposition to
 become a volume with x to the right, y up and z = run: its memory already is in VTK's order.
@@ -19,15 +20,17 @@ from vtkmodules.vtkCommonCore import VTK_LONG_LONG, vtkAbstractArray, vtkDataArr
 from vtkmodules.vtkCommonDataModel import vtkFieldData, vtkImageData
 
 
-def to_vtk(array: np.ndarray, name: str) -> vtkDataArray:
-    """Wrap numbers as a VTK array.
+def to_vtk(array: np.ndarray, name: str, *, share: bool = False) -> vtkDataArray:
+    """Make a VTK array of numbers.
 
     Parameters
     ----------
     array : (n_tuples,) or (n_tuples, n_components) array of numbers or bools
-        Shared with VTK where possible (see the module's notes).
     name : str
         Name of the VTK array.
+    share : bool
+        Let VTK look at the array's memory instead of a copy (see the module's notes). An array that
+        VTK cannot hold as it is (not contiguous, bool, float16, big-endian) is copied all the same.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def to_vtk(array: np.ndarray, name: str) -> vtkDataArray:
         array = array.astype(np.float32)
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     kind = VTK_LONG_LONG if array.dtype == np.int64 else None
-    result = numpy_support.numpy_to_vtk(array, deep=False, array_type=kind)
+    result = numpy_support.numpy_to_vtk(array, deep=not share, array_type=kind)
     result.SetName(name)
     return result
 
@@ -129,7 +132,7 @@ def add_stack(image: vtkImageData, stack: np.ndarray, name: str) -> None:
     elif image.GetDimensions() != dimensions:
         have = tuple(n - 1 for n in image.GetDimensions()[::-1])
         raise ValueError(f"{name}: got shape {stack.shape}, the volume's is {have}")
-    image.GetCellData().AddArray(to_vtk(stack.reshape(-1), name))
+    image.GetCellData().AddArray(to_vtk(stack.reshape(-1), name, share=True))
 
 
 def stack_from_image(image: vtkImageData, name: str) -> np.ndarray:

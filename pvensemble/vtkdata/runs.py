@@ -231,7 +231,7 @@ class RunsData:
                 f"there is no metric {metric!r}{did_you_mean(metric, self.metric_names)}"
             )
         steps = to_numpy(steps)
-        return steps, to_numpy(values).reshape(len(steps), -1).T
+        return steps, to_numpy(values).reshape(len(steps), self.n_runs).T
 
     @property
     def group(self) -> np.ndarray | None:
