@@ -61,10 +61,11 @@ class PerformanceHeatMap(EnsembleAlgorithm):
         super().__init__(n_outputs=3)
         self._x_axis = ""
         self._y_axis = ""
-        self._color_by = schema.COMBINED
+        self._color_by = ""
         self._layout = ONE_PAIR
         self._label_size = 3.6
         self._bins = 0
+        self._columns: list[str] = []
 
     def SetXAxis(self, name: str) -> None:
         """Hyper-parameter to the right; empty for the first that varies."""
@@ -75,12 +76,17 @@ class PerformanceHeatMap(EnsembleAlgorithm):
         self._set("y_axis", name or "")
 
     def SetColorBy(self, name: str) -> None:
-        """Column whose mean is taken over each cell; empty for ``combined``."""
-        self._set("color_by", name or schema.COMBINED)
+        """Column whose mean is taken over each cell; empty for ``combined``, else the first."""
+        self._set("color_by", name or "")
 
-    def SetLayout(self, layout: str) -> None:
-        """``one pair`` or ``all pairs``."""
-        self._set("layout", layout)
+    def SetLayout(self, layout: int | str) -> None:
+        """``one pair`` or ``all pairs``, or its position in ``LAYOUTS``."""
+        by_number = isinstance(layout, int) and 0 <= layout < len(LAYOUTS)
+        self._set("layout", LAYOUTS[layout] if by_number else layout)
+
+    def GetColumnNames(self) -> list[str]:
+        """Columns of the last input, for the lists in the panel."""
+        return ["", *self._columns]
 
     def SetLabelSize(self, size: float) -> None:
         """Font size in percent of the side of the plot."""
@@ -92,6 +98,7 @@ class PerformanceHeatMap(EnsembleAlgorithm):
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)
+        self._columns = list(runs.columns)
         measure = self._measure(runs)
         maps = self._maps(runs, runs.column(measure) if measure else None)
         self.report(0.4, "Cells")
@@ -109,11 +116,12 @@ class PerformanceHeatMap(EnsembleAlgorithm):
         return 1
 
     def _measure(self, runs: RunsData) -> str:
-        """Return the column to average, "" when the default one is absent."""
+        """Return the column to average, "" when the runs have no measure."""
         name = self._color_by
+        if not name:
+            has_default = schema.COMBINED in runs.columns
+            return schema.COMBINED if has_default else "".join(runs.measures[:1])
         if name not in runs.columns:
-            if name == schema.COMBINED:
-                return runs.measures[0] if runs.measures else ""
             raise OptionError(f"Color By: no column {name!r}{did_you_mean(name, runs.columns)}")
         if is_text(runs.columns[name]):
             raise OptionError(f"Color By: column {name!r} holds text and has no mean")

@@ -28,7 +28,7 @@ from pvensemble.vtkdata.time import requested_time
 
 WIDTH, HEIGHT = 16.0, 9.0
 _SPLIT, _BETWEEN = 0.52, 0.06
-SPACING, DASH, GAP = 0.015, 0.16, 0.11
+SPACING, DASH, GAP = 0.015, 0.13, 0.09
 MAX_DOTS = 3_000_000
 
 
@@ -53,6 +53,7 @@ class LossAccuracyGraph(EnsembleAlgorithm):
         self._log_loss = False
         self._label_size = 3.6
         self._show_playhead = True
+        self._metrics: list[str] = []
 
     def SetAccuracyMetric(self, name: str) -> None:
         """Metric of the upper panel; empty for the ensemble's accuracy."""
@@ -61,6 +62,10 @@ class LossAccuracyGraph(EnsembleAlgorithm):
     def SetLossMetric(self, name: str) -> None:
         """Metric of the lower panel; empty for the ensemble's loss."""
         self._set("loss_metric", name or "")
+
+    def GetMetricNames(self) -> list[str]:
+        """Metrics of the last input, for the lists in the panel."""
+        return ["", *self._metrics]
 
     def SetRuns(self, text: str) -> None:
         """Runs that are drawn, ``0-4,9``; empty for all."""
@@ -80,6 +85,7 @@ class LossAccuracyGraph(EnsembleAlgorithm):
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)
+        self._metrics = runs.metric_names
         if not (np.isfinite(self._label_size) and self._label_size > 0):
             raise OptionError(f"Label Size must be a positive number, got {self._label_size}")
         drawn = self._drawn(runs)

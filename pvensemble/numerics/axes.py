@@ -175,9 +175,7 @@ def _numeric_axis(name, values, scale, limits, flipped) -> Axis:
         lo, hi = float(knots[0]), float(knots[-1])
     elif scale == PERCENTILE and len(knots):
         lo = hi = float(knots[0])
-    return Axis(
-        name, scale, lo, hi, flipped, knots=knots, quantiles=quantiles, n_missing=n_missing
-    )
+    return Axis(name, scale, lo, hi, flipped, knots=knots, quantiles=quantiles, n_missing=n_missing)
 
 
 def _check_limits(name: str, limits, scale: str) -> None:

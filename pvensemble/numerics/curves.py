@@ -62,7 +62,7 @@ def curve_scale(values: np.ndarray, *, log: bool = False, upper: float | None = 
     log : bool
         Logarithmic; values <= 0 are drawn at the lower end.
     upper : float, optional
-        The scale never goes beyond this (1 for an accuracy).
+        Largest possible value (1 for an accuracy): the scale ends just above it.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def curve_scale(values: np.ndarray, *, log: bool = False, upper: float | None = 
         lo = 0.0 if 0 <= lo < 0.15 * hi else lo - room
         hi = hi + room
     if upper is not None and hi > upper >= top:
-        hi = upper if upper > lo else hi
+        hi = upper + 0.02 * (upper - lo) if upper > lo else hi
     with np.errstate(invalid="ignore"):
         cut = np.any(values > hi, axis=1) if values.ndim == 2 else values > hi
     largest = float(np.nanmax(np.where(np.isnan(values), -np.inf, values)))
@@ -97,23 +97,25 @@ def curve_scale(values: np.ndarray, *, log: bool = False, upper: float | None = 
 def dashes(x: np.ndarray, y: np.ndarray, *, spacing: float, dash: float, gap: float) -> np.ndarray:
     """Return points along a curve that look like a dashed line.
 
+    Dashes begin at the same x on all curves, so a bundle of curves still looks dashed.
+
     Parameters
     ----------
     x, y : numpy.ndarray
-        (n_points,) corners of the curve, finite.
+        (n_points,) corners of the curve, finite, x ascending.
     spacing : float
         Distance of the points within a dash, along the curve.
     dash, gap : float
-        Lengths along the curve.
+        Lengths along x.
 
     Returns
     -------
     numpy.ndarray
         (n, 2) points; a curve of one corner gives that point.
     """
-    if len(x) == 0:
-        return np.empty((0, 2))
+    if len(x) < 2:
+        return np.column_stack([x, y])
     length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
     at = np.arange(0.0, length[-1] + spacing / 2, spacing)
-    at = at[at % (dash + gap) <= dash]
-    return np.column_stack([np.interp(at, length, x), np.interp(at, length, y)])
+    points = np.column_stack([np.interp(at, length, x), np.interp(at, length, y)])
+    return points[points[:, 0] % (dash + gap) <= dash]

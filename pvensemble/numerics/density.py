@@ -13,7 +13,9 @@ import numpy as np
 _CHUNK = 4_000_000
 
 
-def line_density(place: np.ndarray, n_columns: int, n_rows: int, lo: float, hi: float) -> np.ndarray:
+def line_density(
+    place: np.ndarray, n_columns: int, n_rows: int, lo: float, hi: float
+) -> np.ndarray:
     """Count the lines through each pixel.
 
     Parameters
