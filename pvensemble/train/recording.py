@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from pvensemble import schema
@@ -181,10 +180,9 @@ def step_bytes(layers: Iterable[RecordedLayer], dtype: str) -> int:
     return values * np.dtype(dtype).itemsize
 
 
-def as_recorded(values: Tensor, dtype: str) -> np.ndarray:
-    """Return a tensor as a C-contiguous array of the recorded type that shares no memory."""
-    array = np.array(values.detach().to(torch.float32).cpu().numpy(), order="C")
+def as_recorded(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Return a C-contiguous copy in the recorded type; float16 keeps to its finite range."""
     if dtype == "float16":
         limit = np.finfo(np.float16).max
-        array = np.clip(array, -limit, limit).astype(np.float16)
-    return array
+        values = np.clip(values, -limit, limit)
+    return np.array(values, dtype=dtype, order="C")

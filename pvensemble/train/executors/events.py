@@ -113,6 +113,11 @@ class Diverged:
     reason: str
 
 
+def divergence(loss: float, step: int) -> str:
+    """Return why a run diverged, for people."""
+    return f"the training loss was {loss} at step {step}"
+
+
 @dataclass
 class Saved:
     """States of runs, in answer to a request; complete for the sender's active runs."""

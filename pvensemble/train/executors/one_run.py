@@ -19,7 +19,7 @@ from pvensemble import schema
 from pvensemble.train.data import batch_indices
 from pvensemble.train.executors.device_data import DeviceData
 from pvensemble.train.executors.evaluation import Taps, evaluate
-from pvensemble.train.executors.events import Job, RunState
+from pvensemble.train.executors.events import Job, RunState, divergence
 from pvensemble.train.models import build_model
 from pvensemble.train.optimizers import SLOTS, change, hyper_of, is_bias, new_slots, subtract
 from pvensemble.train.recording import as_recorded
@@ -73,7 +73,7 @@ class OneRun:
             self._rows.append((loss, accuracy))
             if not math.isfinite(loss):
                 self.diverged = self.step
-                self.reason = f"the training loss was {loss} at step {self.step}"
+                self.reason = divergence(loss, self.step)
             elif self.step < stop:
                 self._update()
                 self.step += 1
@@ -210,7 +210,9 @@ class OneRun:
                     if kind == schema.GRADIENT:
                         has = self.diverged < 0 and p.grad is not None
                         value = p.grad[None] if has else torch.zeros_like(value)
-                tensors[layer.name, kind] = as_recorded(value, self.job.dtype)
+                tensors[layer.name, kind] = as_recorded(
+                    value.detach().cpu().numpy(), self.job.dtype
+                )
         if self.diverged >= 0:
             self._frozen = {key: value.copy() for key, value in tensors.items()}
         return tensors
