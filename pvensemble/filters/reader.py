@@ -110,6 +110,7 @@ class EnsembleReader(EnsembleAlgorithm):
             return False
         if changed:
             self._runs = None
+            self._list_choices()
             self.Modified()
         return bool(changed)
 

@@ -363,7 +363,8 @@ def _unit(name: str, values: np.ndarray, clamp: Interval | None, bad: np.ndarray
 
 
 def _checked(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    steps, values = np.asarray(steps), np.asarray(values, np.float64)
+    # Contiguous, because the order of summation must not depend on how the caller stores them.
+    steps, values = np.asarray(steps), np.ascontiguousarray(values, np.float64)
     if values.ndim != 2 or steps.ndim != 1 or values.shape[1] != len(steps):
         raise MeasureError(
             f"accuracies: got shape {values.shape} for {len(steps)} evaluated steps, expected "

@@ -320,3 +320,11 @@ def test_inputs_are_not_written_to():
     steps.flags.writeable = values.flags.writeable = False
     measures.performance_table(steps, values, clamps={"P1": (0, 0.5)})
     np.testing.assert_array_equal(values, VALUES)
+
+
+def test_result_does_not_depend_on_the_order_in_memory():
+    values = np.random.default_rng(5).random((40, 33))
+    rows = measures.performance_table(np.arange(33), values)
+    columns = measures.performance_table(np.arange(33), np.asfortranarray(values))
+    for name, column in rows.items():
+        np.testing.assert_array_equal(columns[name], column, err_msg=name)

@@ -1,0 +1,109 @@
+"""No filter changes its input: all are found by looking, none may be left out."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import numpy as np
+import pytest
+from ensembles import make_ensemble
+from vtkmodules.vtkCommonCore import vtkStringArray
+
+import pvensemble.filters
+from pvensemble.filters._base import EnsembleAlgorithm, run
+from pvensemble.filters.measures import PerformanceMeasures
+from pvensemble.filters.reader import EnsembleReader
+from pvensemble.vtkdata.arrays import string_list, to_numpy
+
+
+def filter_classes():
+    """All algorithms of the package that have an input."""
+    found = {}
+    for info in pkgutil.iter_modules(pvensemble.filters.__path__):
+        module = importlib.import_module(f"pvensemble.filters.{info.name}")
+        for name, value in vars(module).items():
+            if (
+                inspect.isclass(value)
+                and issubclass(value, EnsembleAlgorithm)
+                and value.__module__ == module.__name__
+                and value is not EnsembleAlgorithm
+                and value().GetNumberOfInputPorts() > 0
+            ):
+                found[name] = value
+    return found
+
+
+FILTERS = filter_classes()
+ran = []
+
+
+def fingerprint(data):
+    """Everything that a consumer of a data set can see."""
+    parts = [data.GetNumberOfPoints(), data.GetNumberOfCells(), data.GetBounds()]
+    if data.GetPoints():
+        parts.append(to_numpy(data.GetPoints().GetData()).tobytes())
+    for cells in (data.GetVerts(), data.GetLines(), data.GetPolys()):
+        parts.append(to_numpy(cells.GetConnectivityArray()).tobytes())
+        parts.append(to_numpy(cells.GetOffsetsArray()).tobytes())
+    for attributes in (data.GetPointData(), data.GetCellData(), data.GetFieldData()):
+        for i in range(attributes.GetNumberOfArrays()):
+            array = attributes.GetAbstractArray(i)
+            content = (
+                tuple(string_list(array))
+                if isinstance(array, vtkStringArray)
+                else to_numpy(array).tobytes()
+            )
+            parts.append((array.GetName(), array.GetClassName(), content))
+    scalars = data.GetCellData().GetScalars()
+    parts.append(scalars.GetName() if scalars else None)
+    return parts
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    path = tmp_path_factory.mktemp("untouched") / "grid.pvens"
+    make_ensemble(path, n_lr=3, n_momentum=3, categorical=True, diverged=(2,))
+    reader, measures = EnsembleReader(), PerformanceMeasures()
+    reader.SetFileName(str(path))
+    measures.SetInputConnection(reader.GetOutputPort(0))
+    return run(measures)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_input_is_untouched(name, runs):
+    before = fingerprint(runs)
+    algorithm = FILTERS[name]()
+    algorithm.SetInputDataObject(runs)
+    if hasattr(algorithm, "SetGroups"):
+        algorithm.SetGroups("good : top 3 P1")
+    run(algorithm)
+    ran.append(name)
+    assert fingerprint(runs) == before, f"{name} modified its input"
+
+
+def test_all_filters_ran():
+    assert {"PerformanceMeasures", "RunGroups"} <= set(ran)
+    assert set(ran) == set(FILTERS)
+
+
+def test_a_change_would_be_noticed(runs):
+    """Negative control: each kind of change shows in the fingerprint."""
+    before = fingerprint(runs)
+    column = to_numpy(runs.GetCellData().GetArray("P1"))
+    value = column[0]
+    column[0] = -1
+    assert fingerprint(runs) != before
+    column[0] = value
+    assert fingerprint(runs) == before
+    runs.GetCellData().SetActiveScalars("P1")
+    assert fingerprint(runs) != before
+    runs.GetCellData().SetActiveScalars(None)
+    assert fingerprint(runs) == before
+    texts = runs.GetFieldData().GetAbstractArray("measures")
+    texts.InsertNextValue("more")
+    assert fingerprint(runs) != before
+    texts.SetNumberOfValues(texts.GetNumberOfValues() - 1)
+    assert fingerprint(runs) == before
+    assert np.isfinite(value)
