@@ -391,7 +391,7 @@ def _within(steps: np.ndarray, values: np.ndarray, interval: Interval | None) ->
             f"interval [{low:g}, {high:g}] holds no evaluated step; evaluated were {len(steps)} "
             f"steps from {steps[0]:g} to {steps[-1]:g}"
         )
-    return values[:, inside]
+    return np.ascontiguousarray(values[:, inside])
 
 
 def _last(values: np.ndarray) -> np.ndarray:
