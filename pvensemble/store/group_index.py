@@ -75,7 +75,12 @@ def runs_to_ranges(positions: Sequence[int]) -> list[list[int]]:
 
 
 def _file(entry: Mapping) -> FileEntry:
-    return FileEntry(entry["file"], entry["bytes"], entry["sha256"])
+    """Return a file of the index; it lies in the group's directory or one below, nowhere else."""
+    name = entry["file"]
+    parts = name.split("/")
+    if len(parts) > 2 or any(part[:1] in ("", ".") for part in parts):
+        raise ValueError(f"a file named {name!r}")
+    return FileEntry(name, int(entry["bytes"]), str(entry["sha256"]))
 
 
 class GroupIndex:
