@@ -33,11 +33,13 @@ class ProgressDisplay:
         self._shown: float | None = None
         self._width = 0
         self._last: str | None = None
+        self._message = ""
 
     def __call__(self, progress: Any) -> None:
-        """Show one moment of a training; a message gets a line of its own."""
-        if progress.message:
+        """Show one moment of a training; a new message gets a line of its own."""
+        if progress.message and progress.message != self._message:
             self._line(progress.message)
+        self._message = progress.message
         self._last = progress_line(progress)
         interval = TERMINAL_INTERVAL if self._rewrite else LOG_INTERVAL
         now = self._clock()

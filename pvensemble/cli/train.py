@@ -87,17 +87,18 @@ def output_path(output: str | None, config: TrainConfig) -> Path:
 def _describe(config: TrainConfig, specs: list, repeated: int, path: Path, args) -> None:
     """Print what will be trained and how large the recording will be."""
     from pvensemble.cli._progress import size
+    from pvensemble.train.recording import recording_size
     from pvensemble.train.search import group_runs
-    from pvensemble.train.trainer import recording_size
 
-    n_groups = len(group_runs(specs))
-    print(f"{config.name}: {len(specs):,} runs of {_steps(specs)} steps in {n_groups} groups")
+    groups = _count(len(group_runs(specs)), "group")
+    print(f"{config.name}: {_count(len(specs), 'run')} of {_steps(specs)} steps in {groups}")
     if repeated:
-        print(f"  {repeated:,} runs are repeated in the search space and trained once")
+        print(f"  {_count(repeated, 'run')} repeated in the search space; each is trained once")
     for session in config.sessions:
         n_runs = sum(spec.session == session.name for spec in specs)
         axes = ", ".join(d.key for d in session.space) or "one run"
-        print(f"  session {session.name}: {n_runs:,} runs, {session.method} over {axes}")
+        runs = _count(n_runs, "run")
+        print(f"  session {session.name}: {runs}, {session.method} over {axes}")
     recording = recording_size(config, specs, args.data)
     print(
         f"  recording: {size(recording.bytes_total)} in {recording.n_files:,} files, "
@@ -107,6 +108,11 @@ def _describe(config: TrainConfig, specs: list, repeated: int, path: Path, args)
     if recording.bytes_total > free:
         print(f"  warning: only {size(free)} are free there; steps that do not fit are skipped")
     sys.stdout.flush()
+
+
+def _count(n: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _steps(specs: list) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from pvensemble.errors import ConfigError
 from pvensemble.train.config_file import parse_config
+from pvensemble.train.provenance import hyper_parameters, session_infos
 from pvensemble.train.search import group_runs, run_id, sample_runs, sample_with_repeats
-from pvensemble.train.search_describe import hyper_parameters, run_info, session_infos
 
 
 def config_of(space=None, **document):
@@ -320,17 +321,13 @@ def test_scale_of_an_axis(spec, kind, scale):
     assert (described.name, described.type, described.scale) == ("learning_rate", kind, scale)
 
 
-def test_sessions_and_runs_are_described():
-    import json
-
+def test_sessions_are_described():
     config = config_of({"optimizer": ["sgd", "adam"], "seed": [1]})
     (session,) = session_infos(config)
-    space = json.loads(json.dumps(session.space))
-    assert [d["column"] for d in space["dimensions"]] == ["optimizer", None]
-    assert space["dimensions"][0]["values"] == ["sgd", "adam"]
-    run = sample_runs(config)[1]
-    info = run_info(run)
-    assert (info.run_id, info.seed, info.run_index) == (run.run_id, 1, 1)
-    assert info.params == {"optimizer": "adam"}
+    dimensions = json.loads(json.dumps(session.space))["space"]
+    assert [(d["key"], d["values"]) for d in dimensions] == [
+        ("train.optimizer", ["sgd", "adam"]),
+        ("seed", [1]),
+    ]
     (described,) = hyper_parameters(config)
     assert (described.type, described.scale) == ("categorical", "categorical")
