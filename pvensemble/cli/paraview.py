@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_program(name: str, argv: list[str]) -> int:
     """Start ``name`` with ``argv``; returns only where the system cannot replace a process."""
     from pvensemble.launcher import launch
-    from pvensemble.views.scenes import scene_names
+    from pvensemble.launcher.scenes import scene_names
 
     own, rest = _split(argv)
     parser = argparse.ArgumentParser(prog=f"pvensemble {name}", add_help=False, allow_abbrev=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import site
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from pvensemble.errors import ParaViewNotFoundError
 ENSEMBLE_VARIABLE = "PVENSEMBLE_FILE"
 """The ensemble that a scene opens."""
 SCENE_VARIABLE = "PVENSEMBLE_SCENE"
-"""The scene that the start script builds."""
+"""File of the scene that the start script builds."""
 
 
 def package_folder() -> Path:
@@ -63,8 +64,7 @@ def _link(link: Path, target: Path) -> None:
     """Make ``link`` point to ``target``; several processes may do so at once."""
     if link.is_symlink() and link.readlink() == target:
         return
-    beside = link.with_name(f".{link.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
+    beside = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
     beside.symlink_to(target)
     beside.replace(link)
 
@@ -79,7 +79,7 @@ def environment(
     base: Mapping[str, str] | None = None,
     *,
     ensemble: str | Path | None = None,
-    scene: str | None = None,
+    scene: str | Path | None = None,
 ) -> dict[str, str]:
     """Environment for a ParaView program.
 
@@ -88,7 +88,7 @@ def environment(
     base
         What it starts from; ``os.environ`` when omitted.
     ensemble, scene
-        What the start script opens.
+        What the start script opens, and the scene file that it opens it with.
 
     Returns
     -------
@@ -111,5 +111,5 @@ def environment(
     if ensemble is not None:
         env[ENSEMBLE_VARIABLE] = str(Path(ensemble).absolute())
     if scene is not None:
-        env[SCENE_VARIABLE] = scene
+        env[SCENE_VARIABLE] = str(scene)
     return env

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pvensemble.launcher.environment import environment, package_folder
 from pvensemble.launcher.find import find_paraview, paraview_version
+from pvensemble.launcher.scenes import check_ensemble, scene_file
 from pvensemble.schema import MANIFEST_SUFFIX
 
 DEFAULT_SCENE = "performance"
@@ -80,14 +81,12 @@ def command(
             warnings.append(OPEN_SERVER.format(version=shown))
     if ensemble is None and scene is None:
         return [str(path), *rest], environment(), warnings
-    from pvensemble.views.scenes import check_ensemble, scene_file
-
     scene = scene or DEFAULT_SCENE
-    scene_file(scene)  # an unknown name fails here, before a window opens
+    path_of_scene = scene_file(scene)  # an unknown name fails here, before a window opens
     if ensemble is not None:
         check_ensemble(ensemble)
     script = [f"--script={start_script()}"] if program == "paraview" else [str(start_script())]
-    env = environment(ensemble=ensemble, scene=scene)
+    env = environment(ensemble=ensemble, scene=path_of_scene)
     return [str(path), *script, *rest], env, warnings
 
 

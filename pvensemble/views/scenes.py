@@ -1,67 +1,40 @@
-"""Scenes: Python files in ``state_files/`` that show an ensemble in linked views.
-
-A scene file defines ``build(path) -> Scene`` and, when ParaView itself runs it (File > Load State),
-builds itself for the ensemble that is open. They are plain ``paraview.simple`` scripts on purpose:
-readable, and independent of ParaView's state format.
-"""
+"""Load a scene file, and what it returns."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-
-import pvensemble
-from pvensemble.errors import SceneError, did_you_mean
-from pvensemble.schema import MANIFEST_SUFFIX
+from typing import Any
 
 
-def scene_folder() -> Path:
-    """Folder of the scene files; it stands beside the package, in a checkout and installed."""
-    return Path(pvensemble.__file__).resolve().parent.parent / "state_files"
+@dataclass
+class Scene:
+    """What a scene has built.
 
-
-def scene_names() -> list[str]:
-    """Names of all scenes, sorted."""
-    return sorted(p.stem for p in scene_folder().glob("[a-z]*.py"))
-
-
-def scene_file(name: str) -> Path:
-    """Return the file of a scene.
-
-    Raises
-    ------
-    SceneError
-        There is no scene of that name.
+    Attributes
+    ----------
+    sources : dict of str to proxy
+        Reader and filters by name.
+    views : dict of str to proxy
+        Views by the name that pictures of them get.
+    layouts : dict of str to proxy
+        Layouts (tabs) by name; the first is the one that is shown.
+    keep : list
+        Observers; they live as long as the scene.
     """
-    if name not in scene_names():
-        raise SceneError(f"no scene {name!r}{did_you_mean(name, scene_names())}")
-    return scene_folder() / f"{name}.py"
+
+    sources: dict[str, Any] = field(default_factory=dict)
+    views: dict[str, Any] = field(default_factory=dict)
+    layouts: dict[str, Any] = field(default_factory=dict)
+    keep: list[Any] = field(default_factory=list)
 
 
-def load_scene(name: str) -> ModuleType:
-    """Import a scene file (which imports ``paraview.simple``) and return its module."""
-    path = scene_file(name)
-    spec = importlib.util.spec_from_file_location(f"pvensemble_scene_{name}", path)
+def load_scene(path: str | Path) -> ModuleType:
+    """Import a scene file and return its module; its ``build`` makes a :class:`Scene`."""
+    path = Path(path)
+    spec = importlib.util.spec_from_file_location(f"pvensemble_scene_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def check_ensemble(path: str | os.PathLike) -> Path:
-    """Return the absolute path of an ensemble's manifest.
-
-    Raises
-    ------
-    SceneError
-        It is not there, or is something else.
-    """
-    path = Path(path).absolute()
-    if path.suffix != MANIFEST_SUFFIX:
-        raise SceneError(f"{path} is not an ensemble: expected a file *{MANIFEST_SUFFIX}")
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob(f"*{MANIFEST_SUFFIX}"))
-        where = did_you_mean(path.name, near) if near else f"; {path.parent} holds none"
-        raise SceneError(f"no ensemble {path}{where}")
-    return path

@@ -2,10 +2,7 @@
 
 import os
 
-from pvensemble.views.scenes import check_ensemble, load_scene
+from pvensemble.views.scenes import load_scene
 
-scene = load_scene(os.environ.get("PVENSEMBLE_SCENE", "performance"))
-if os.environ.get("PVENSEMBLE_FILE"):
-    opened = scene.build(str(check_ensemble(os.environ["PVENSEMBLE_FILE"])))
-else:
-    opened = scene.build()
+scene = load_scene(os.environ["PVENSEMBLE_SCENE"])
+opened = scene.build(os.environ.get("PVENSEMBLE_FILE"))

@@ -52,7 +52,7 @@ def test_an_ensemble_opens_in_the_default_scene(fake_paraview, ensemble):
     got = said(done.stdout)
     assert got["argv"][1:] == [f"--script={START}", "--dr"]
     assert got["env"]["PVENSEMBLE_FILE"] == str(ensemble)
-    assert got["env"]["PVENSEMBLE_SCENE"] == "performance"
+    assert got["env"]["PVENSEMBLE_SCENE"].endswith("/state_files/performance.py")
     assert got["env"]["PV_PLUGIN_CONFIG_FILE"].endswith("pvplugins/paraview.plugins.xml")
 
 

@@ -1,0 +1,77 @@
+"""Make the views of runs live: linked selection, mouse, graph that follows the selection.
+
+None of this is part of ParaView's state files, so it is attached to whatever pipeline is there: by
+a scene that has built it, after File > Load State, or by the macro "Link Views".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paraview import simple
+
+from pvensemble.views.brush import AxisBrush, CellBrush, CurveBrush
+from pvensemble.views.charts import BAR
+from pvensemble.views.data import display_of
+from pvensemble.views.layout import Fit
+from pvensemble.views.link import follow_with_property, link_runs
+from pvensemble.views.pipeline import find
+
+PARALLEL, HEAT_MAP, GRAPH, GROUPS = (
+    "ParallelCoordinates",
+    "PerformanceHeatMap",
+    "LossAccuracyGraph",
+    "RunGroups",
+)
+PLOTS = {
+    PARALLEL: (AxisBrush, (0, 1), 0),
+    HEAT_MAP: (CellBrush, (0, 1), BAR),
+    GRAPH: (CurveBrush, (2,), 0),
+}
+"""Each plot's brush, the outputs that must be in sight, and the pixels kept free at the right."""
+
+_attached: list[Any] = []
+
+
+def attach() -> list[Any]:
+    """Attach to all plots of the present pipeline; what was attached before is removed.
+
+    Returns
+    -------
+    list
+        Observers. They are also kept here, so the caller may drop them.
+    """
+    detach()
+    runs = find(GROUPS)
+    plots = {kind: find(kind) for kind in PLOTS}
+    linked = runs + [plot for found in plots.values() for plot in found]
+    if len(linked) > 1:
+        link_runs(linked)
+    for kind, (brush, outputs, right) in PLOTS.items():
+        for plot in plots[kind]:
+            for view in views_of(plot):
+                _attached.append(Fit(view, plot, outputs, right=right))
+                _attached.append(brush(view, plot))
+    if linked:
+        for graph in plots[GRAPH]:
+            _attached.append(follow_with_property(linked[0], graph, views_of(graph)))
+    return list(_attached)
+
+
+def detach() -> None:
+    """Remove what :func:`attach` made; selection links stay."""
+    while _attached:
+        _attached.pop().remove()
+
+
+def views_of(source: Any) -> list[Any]:
+    """Render views in which the first output of a source is shown."""
+    views = simple.GetViews()
+    shown = []
+    for view in views:
+        if view.SMProxy.GetXMLName() != "RenderView":
+            continue
+        display = display_of(source, 0, view)
+        if display is not None and display.Visibility:
+            shown.append(view)
+    return shown

@@ -1,0 +1,86 @@
+"""Colours of runs in the plots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paraview import simple
+
+LUMINANCE = (
+    (0.0, 0.055, 0.067, 0.110),
+    (0.2, 0.150, 0.180, 0.270),
+    (0.4, 0.300, 0.340, 0.430),
+    (0.6, 0.500, 0.530, 0.580),
+    (0.8, 0.730, 0.740, 0.740),
+    (1.0, 0.970, 0.960, 0.920),
+)
+"""Dark to bright with evenly rising lightness and almost no hue, so that coloured dots stand out;
+bright is good. Rows: position, red, green, blue."""
+MISSING = (0.80, 0.65, 0.65)
+SELECTION = (0.93, 0.05, 0.60)
+"""Colour of the current selection in all views: none of the usual group colours."""
+
+
+def direct_colors(display: Any, array: str) -> None:
+    """Colour cells by an array that holds colours (unsigned char, 3 components)."""
+    display.MapScalars = 0
+    display.LookupTable = simple.GetColorTransferFunction(array)
+    display.ColorArrayName = ["CELLS", array]
+
+
+def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) -> Any:
+    """Colour cells by a measure from dark (low) to bright (high), and show the colour bar.
+
+    Returns
+    -------
+    proxy
+        The colour bar.
+    """
+    lut = simple.GetColorTransferFunction(array)
+    display.LookupTable = lut
+    display.ColorArrayName = ["CELLS", array]
+    low, high = limits
+    lut.RGBPoints = [v for at, *rgb in LUMINANCE for v in (low + at * (high - low), *rgb)]
+    lut.ColorSpace = "Lab"
+    lut.NanColor = list(MISSING)
+    lut.AutomaticRescaleRangeMode = "Never"
+    lut.ScalarRangeInitialized = 1
+    bar = simple.GetScalarBar(lut, view)
+    bar.Title, bar.ComponentTitle = "", ""  # the plot itself says what is shown
+    black = [0.0, 0.0, 0.0]
+    settings = {
+        "TitleColor": black,
+        "LabelColor": black,
+        "TitleFontSize": 15,
+        "LabelFontSize": 13,
+        "ScalarBarThickness": 14,
+        "ScalarBarLength": 0.6,
+        "WindowLocation": "Any Location",
+        "Position": [0.89, 0.2],
+        "Orientation": "Vertical",
+        "AutomaticLabelFormat": 0,
+        "LabelFormat": "%-.3g",
+        "RangeLabelFormat": "%-.3g",
+        "AddRangeLabels": 0,
+        "TextPosition": "Ticks right/top, annotations left/bottom",
+        "DrawTickMarks": 1,
+    }
+    for name, value in settings.items():
+        if hasattr(bar, name):
+            setattr(bar, name, value)
+    bar.Visibility = 1
+    return bar
+
+
+def selection_style(display: Any, *, width: float = 3.0, shown: bool = True) -> None:
+    """Set how selected cells of a display are drawn."""
+    settings = {
+        "SelectionColor": list(SELECTION),
+        "SelectionLineWidth": width,
+        "SelectionPointSize": 7.0,
+        "SelectionVisibility": int(shown),
+        "SelectionCellLabelVisibility": 0,
+    }
+    for name, value in settings.items():
+        if hasattr(display, name):
+            setattr(display, name, value)

@@ -1,0 +1,179 @@
+"""Views and layouts for plots: white, flat, filled by the plot, with nothing of a 3-D scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from paraview import servermanager, simple
+
+FONT_PIXELS = 15.0
+"""Size of the text of plots on the screen; it stays the same when a view is resized."""
+MARGIN = 12
+"""Pixels left free around a plot."""
+TOP = 0
+"""The whole of a layout."""
+
+
+def plot_view(name: str) -> Any:
+    """Create a white render view that looks along z, without axes of the scene.
+
+    The left button is free for selecting: middle pans, right and wheel zoom.
+    """
+    view = simple.CreateView("RenderView")
+    simple.RenameView(name, view)
+    settings = {
+        "InteractionMode": "2D",
+        "CameraParallelProjection": 1,
+        "OrientationAxesVisibility": 0,
+        "CenterAxesVisibility": 0,
+        "UseColorPaletteForBackground": 0,
+        "BackgroundColorMode": "Single Color",
+        "Background": [1.0, 1.0, 1.0],
+        # left, middle, right; then the same with Shift and with Ctrl
+        "Camera2DManipulators": ["None", "Pan", "Zoom"] + 2 * ["None", "Pan", "Zoom"],
+    }
+    for key, value in settings.items():
+        if hasattr(view, key):
+            setattr(view, key, value)
+    return view
+
+
+def new_layout(name: str) -> Any:
+    """Create an empty layout (tab)."""
+    return simple.CreateLayout(name=name)
+
+
+def split(layout: Any, cell: int, direction: str, fraction: float) -> tuple[int, int]:
+    """Split a cell of a layout; return the cells above and below, or left and right.
+
+    Parameters
+    ----------
+    layout : proxy
+    cell : int
+        ``TOP`` is the whole layout.
+    direction : {"vertical", "horizontal"}
+    fraction : float
+        Share of the first.
+    """
+    halve = layout.SplitVertical if direction == "vertical" else layout.SplitHorizontal
+    first = halve(cell, fraction)
+    return first, first + 1
+
+
+def place(layout: Any, cell: int, view: Any) -> None:
+    """Put a view into an empty cell of a layout; ParaView may have put it elsewhere already."""
+    before = simple.GetLayout(view)
+    if before is not None:
+        before.SMProxy.RemoveView(view.SMProxy)
+    layout.AssignView(cell, view)
+
+
+def remove_empty_layouts(keep: Sequence[Any]) -> None:
+    """Remove the layouts that ParaView started with, where nothing is shown in their views."""
+    layouts = servermanager.ProxyManager().GetProxiesInGroup("layouts").values()
+    kept = {layout.SMProxy for layout in keep}
+    for layout in list(layouts):
+        if layout.SMProxy in kept:
+            continue
+        views = list(simple.GetViewsInLayout(layout))
+        if any(len(view.Representations) for view in views):
+            continue
+        for view in views:
+            simple.Delete(view)
+        simple.RemoveLayout(layout)
+
+
+def bounds_of(sources: Sequence[tuple[Any, int]]) -> tuple[float, float, float, float]:
+    """Return (left, right, bottom, top) of some outputs together."""
+    box = [1e300, -1e300, 1e300, -1e300]
+    for source, port in sources:
+        source.UpdatePipeline()
+        x0, x1, y0, y1 = source.SMProxy.GetDataInformation(port).GetBounds()[:4]
+        if x0 <= x1:
+            box = [min(box[0], x0), max(box[1], x1), min(box[2], y0), max(box[3], y1)]
+    return tuple(box) if box[0] <= box[1] else (0.0, 1.0, 0.0, 1.0)
+
+
+class Fit:
+    """Keeps a plot as large as its view, with text of constant size, when the view is resized.
+
+    Parameters
+    ----------
+    view : proxy
+    plot : proxy
+        Filter with ``LabelSize`` (percent of its height) and, where its shape is free, ``Width``
+        and ``Height``.
+    outputs : sequence of int
+        Output ports that must be in sight.
+    right : int
+        Pixels left free at the right, for a colour bar.
+    font : float
+        Size of the text in pixels.
+    """
+
+    def __init__(
+        self,
+        view: Any,
+        plot: Any,
+        outputs: Sequence[int],
+        *,
+        right: int = 0,
+        font: float = FONT_PIXELS,
+    ) -> None:
+        self.view, self.plot, self.outputs = view, plot, tuple(outputs)
+        self.right, self.font = right, font
+        self._done: tuple[int, int] | None = None
+        self.apply()
+        self._tag = view.SMProxy.AddObserver("PropertyModifiedEvent", self._changed)
+
+    def remove(self) -> None:
+        """Leave the view as it is from now on."""
+        self.view.SMProxy.RemoveObserver(self._tag)
+
+    def apply(self) -> None:
+        """Shape the plot and point the camera for the view's present size."""
+        size = tuple(int(n) for n in self.view.ViewSize)
+        width, height = max(size[0] - 2 * MARGIN - self.right, 50), max(size[1] - 2 * MARGIN, 50)
+        self._done = size
+        content = [(self.plot, port) for port in self.outputs]
+        if hasattr(self.plot, "Width"):
+            _shape(self.plot, content, width, height, self.font)
+        elif hasattr(self.plot, "LabelSize"):
+            for _ in range(3):  # larger labels make the plot larger, so approach it
+                x0, x1, y0, y1 = bounds_of(content)
+                unit = max((x1 - x0) / width, (y1 - y0) / height)
+                self.plot.LabelSize = min(max(100 * self.font * unit / SIDE, 1.0), 8.0)
+        x0, x1, y0, y1 = bounds_of(content)
+        unit = max((x1 - x0) / width, (y1 - y0) / height)  # plot units a pixel
+        look_at(self.view, (x0 + x1 + unit * self.right) / 2, (y0 + y1) / 2, unit * size[1] / 2)
+
+    def _changed(self, *_event: Any) -> None:
+        if tuple(int(n) for n in self.view.ViewSize) != self._done:
+            self.apply()
+
+
+SIDE = 9.0
+"""Height in plot units of the plots whose shape is not free."""
+
+
+def _shape(plot: Any, content: list, width: int, height: int, font: float) -> None:
+    """Choose width, height and label size so that the plot with its labels fills the view."""
+    inner = [0.85 * width, 0.8 * height]
+    for _ in range(4):
+        plot.Height = SIDE
+        plot.Width = SIDE * inner[0] / inner[1]
+        plot.LabelSize = min(max(100 * font / inner[1], 0.5), 12.0)
+        x0, x1, y0, y1 = bounds_of(content)
+        pixels = inner[1] / SIDE
+        inner[0] = max(inner[0] + width - (x1 - x0) * pixels, 0.2 * width)
+        inner[1] = max(inner[1] + height - (y1 - y0) * pixels, 0.2 * height)
+
+
+def look_at(view: Any, x: float, y: float, half_height: float) -> None:
+    """Point a parallel camera along z at a place of the plane."""
+    view.CameraFocalPoint = [x, y, 0.0]
+    view.CameraPosition = [x, y, 100.0]
+    view.CameraViewUp = [0.0, 1.0, 0.0]
+    view.CameraParallelScale = half_height
+    view.CenterOfRotation = [x, y, 0.0]

@@ -1,0 +1,98 @@
+"""Join the selections of several sources of the same runs, and let a pipeline follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from paraview import simple
+
+from pvensemble.numerics.runs import format_runs
+from pvensemble.views.selection import selected_runs
+
+LINK_PREFIX = "pvensemble runs "
+
+
+def link_runs(sources: Sequence[Any]) -> list[str]:
+    """Link the selections of all sources, each with the first, in both directions.
+
+    Parameters
+    ----------
+    sources : sequence of proxy
+        Sources whose cell i is run i.
+
+    Returns
+    -------
+    list of str
+        Names of the links.
+    """
+    names = []
+    for source in sources[1:]:
+        name = f"{LINK_PREFIX}{sources[0].SMProxy.GetGlobalIDAsString()}-" + str(
+            source.SMProxy.GetGlobalIDAsString()
+        )
+        simple.AddSelectionLink(sources[0], source, name, True)
+        names.append(name)
+    return names
+
+
+def unlink(names: Sequence[str]) -> None:
+    """Remove links made by :func:`link_runs`."""
+    for name in names:
+        simple.RemoveSelectionLink(name)
+
+
+class Follower:
+    """Calls a function with the selected runs whenever the selection changes.
+
+    Parameters
+    ----------
+    source : proxy
+        Whose selection is followed (one of linked sources is enough).
+    react : callable
+        Gets (n,) int64, ascending; empty when nothing is selected.
+    """
+
+    def __init__(self, source: Any, react: Callable[[np.ndarray], None]) -> None:
+        self.source = source
+        self.react = react
+        self.runs: np.ndarray | None = None
+        self._tag = source.SMProxy.AddObserver("SelectionChangedEvent", self._changed)
+
+    def remove(self) -> None:
+        """Stop following."""
+        self.source.SMProxy.RemoveObserver(self._tag)
+
+    def _changed(self, *_event: Any) -> None:
+        runs = selected_runs(self.source)
+        # A link tells the source that told it: the same selection comes back.
+        if self.runs is not None and np.array_equal(runs, self.runs):
+            return
+        self.runs = runs
+        self.react(runs)
+
+
+def follow_with_property(
+    source: Any, target: Any, views: Sequence[Any], name: str = "Runs"
+) -> Follower:
+    """Let a filter's property hold the runs selected on a source, as ``"0-4,9"``.
+
+    Parameters
+    ----------
+    source : proxy
+        Whose selection is followed.
+    target : proxy
+        The filter.
+    views : sequence of proxy
+        Views that are drawn again.
+    name : str
+        The property; empty text when nothing is selected.
+    """
+
+    def react(runs: np.ndarray) -> None:
+        setattr(target, name, format_runs(runs))
+        for view in views:
+            view.SMProxy.StillRender()
+
+    return Follower(source, react)

@@ -1,0 +1,116 @@
+"""The data side of a scene: the ensemble, its runs, its time steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paraview import simple
+from vtkmodules.util.numpy_support import vtk_to_numpy
+
+from pvensemble.errors import SceneError
+from pvensemble.schema import ACCURACY_METRICS, CODE_SUFFIX, HYPER_PARAMETERS_FIELD, MEASURES_FIELD
+from pvensemble.views.data import fetch, field_texts
+
+READER = "EnsembleReader"
+
+
+def need_plugin() -> None:
+    """Check that ParaView has loaded the plugin.
+
+    Raises
+    ------
+    SceneError
+        It has not.
+    """
+    if not hasattr(simple, READER):
+        raise SceneError(
+            "ParaView has not loaded the pvensemble plugin; start it with 'pvensemble paraview', "
+            "or load pvplugins/pvensemble_plugin.py in Tools > Manage Plugins"
+        )
+
+
+def open_ensemble(path: str | None = None) -> Any:
+    """Return a reader of an ensemble, or the one that is open when no path is given.
+
+    Raises
+    ------
+    SceneError
+        The plugin is not loaded, or no path is given and no ensemble is open.
+    """
+    need_plugin()
+    if path is not None:
+        name = Path(path).stem
+        return simple.EnsembleReader(registrationName=name, FileName=str(path))
+    readers = find(READER)
+    if not readers:
+        raise SceneError("no ensemble is open: open a .pvens file first, then load the scene")
+    return readers[-1]
+
+
+def find(xml_name: str) -> list[Any]:
+    """Return all sources of a kind, in the order in which they were made."""
+    sources = simple.GetSources().values()
+    kept = [s for s in sources if s.SMProxy.GetXMLName() == xml_name]
+    return sorted(kept, key=lambda s: s.SMProxy.GetGlobalID())
+
+
+def axes_of(runs: Any) -> list[str]:
+    """Names of the hyper-parameters and measures of runs, in order."""
+    data = fetch(runs)
+    return field_texts(data, HYPER_PARAMETERS_FIELD) + field_texts(data, MEASURES_FIELD)
+
+
+def varying(runs: Any, names: list[str]) -> list[str]:
+    """Those columns in which not all runs are equal."""
+    cells = fetch(runs).GetCellData()
+    kept = []
+    for name in names:
+        array = cells.GetAbstractArray(name)
+        values = [array.GetVariantValue(i).ToString() for i in range(array.GetNumberOfValues())]
+        if len(set(values)) > 1:
+            kept.append(name)
+    return kept
+
+
+def accuracy_column(runs: Any) -> str | None:
+    """The column that holds the accuracy at the present step, or None."""
+    cells = fetch(runs).GetCellData()
+    return next((m for m in ACCURACY_METRICS if cells.GetArray(m) is not None), None)
+
+
+def go_to_last_step() -> None:
+    """Let ParaView's time be that of the data, and show its end."""
+    times = np.atleast_1d(simple.GetTimeKeeper().TimestepValues)
+    if len(times) == 0 or times[0] is None:
+        return
+    scene = simple.GetAnimationScene()
+    scene.UpdateAnimationUsingDataTimeSteps()
+    scene.PlayMode = "Snap To TimeSteps"
+    scene.AnimationTime = float(times[-1])
+
+
+def columns(source: Any) -> list[str]:
+    """Names of the cell arrays of a source."""
+    source.UpdatePipeline()
+    cells = source.CellData
+    return [cells.GetArray(i).GetName() for i in range(cells.GetNumberOfArrays())]
+
+
+def numeric(runs: Any, names: list[str]) -> list[str]:
+    """Those columns that hold numbers, with the codes of those that hold text."""
+    cells = fetch(runs).GetCellData()
+    coded = [n if cells.GetArray(n) is not None else n + CODE_SUFFIX for n in names]
+    return [n for n in coded if cells.GetArray(n) is not None]
+
+
+def range_of(source: Any, column: str) -> tuple[float, float]:
+    """Return the smallest and largest finite value of a cell array; (0, 1) where there is none."""
+    array = fetch(source).GetCellData().GetArray(column)
+    values = vtk_to_numpy(array) if array is not None else np.empty(0)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
