@@ -62,7 +62,7 @@ def draw_bottom_ticks(sketch, ticks, x: float, y: float, unit: float, size: floa
     widest = max((text_width(t.label, size) for t in ticks), default=0.0)
     gaps = [b.position - a.position for a, b in zip(ticks, ticks[1:])]
     is_slanted = bool(gaps) and widest > 0.9 * min(gaps) * unit
-    kept = thin(ticks, 1.25 * size / unit) if is_slanted else ticks
+    kept = thin(ticks, 1.6 * size / unit) if is_slanted else ticks
     for tick in kept:
         at = x + tick.position * unit
         sketch.line([(at, y - _TICK * size), (at, y)])

@@ -62,6 +62,8 @@ def bin_axis(axis: Axis, values: np.ndarray, *, n_bins: int = 0, alone: bool = F
     """
     place = positions(axis, values)
     missing = np.isnan(place)
+    if axis.is_empty:
+        return _with_missing(np.zeros(len(place), np.int64), 0, [], missing, is_exact=True)
     if axis.scale == CATEGORICAL:
         exact, index = _categories(axis, place)
     else:

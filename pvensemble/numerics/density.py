@@ -66,35 +66,37 @@ def log_density(counts: np.ndarray) -> np.ndarray:
     return np.log1p(counts) / np.log1p(top) if top > 0 else np.zeros_like(counts)
 
 
-def sparsest_runs(place: np.ndarray, n: int, *, n_bins: int = 48) -> np.ndarray:
+def sparsest_runs(place: np.ndarray, n_wanted: int, *, n_bins: int = 48) -> np.ndarray:
     """Return the runs whose lines are least like those of others.
 
     A run's rarity is its smallest number of companions over all pairs of neighbouring axes, where
-    companions have both ends in the same two of ``n_bins`` bins; ties go to the runs whose counts
-    over all pairs are lower, then to the lower index.
+    companions have both ends in the same two of ``n_bins`` bins or in those beside them; ties go to
+    the runs whose counts over all pairs are lower, then to the lower index.
 
     Parameters
     ----------
     place : numpy.ndarray
         (n_runs, n_axes) finite positions.
-    n : int
-        Number of runs wanted.
+    n_wanted : int
     n_bins : int
         Bins on each axis.
 
     Returns
     -------
     numpy.ndarray
-        At most ``n`` ascending run indices.
+        At most ``n_wanted`` ascending run indices.
     """
     n_runs, n_axes = place.shape
-    if n_axes < 2 or n_runs == 0 or n <= 0:
+    if n_axes < 2 or n_runs == 0 or n_wanted <= 0:
         return np.empty(0, np.int64)
-    bins = np.clip((np.clip(place, -1.0, 1.0) * n_bins).astype(np.int64), -n_bins, n_bins) + n_bins
+    bins = np.clip(np.floor(place * n_bins), -n_bins, n_bins).astype(np.int64) + n_bins + 1
+    n = 2 * n_bins + 3  # an empty row on each side
     companions = np.empty((n_runs, n_axes - 1))
     for k in range(n_axes - 1):
-        pair = bins[:, k] * (2 * n_bins + 1) + bins[:, k + 1]
-        _, inverse, count = np.unique(pair, return_inverse=True, return_counts=True)
-        companions[:, k] = count[inverse]
+        start, end = bins[:, k], bins[:, k + 1]
+        histogram = np.bincount(start * n + end, minlength=n * n).reshape(n, n)
+        for axis in (0, 1):
+            histogram = histogram + np.roll(histogram, 1, axis) + np.roll(histogram, -1, axis)
+        companions[:, k] = histogram[start, end]
     order = np.lexsort((np.arange(n_runs), np.log(companions).sum(axis=1), companions.min(axis=1)))
-    return np.sort(order[:n])
+    return np.sort(order[:n_wanted])

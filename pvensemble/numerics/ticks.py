@@ -80,7 +80,7 @@ def _number_text(value: float, digits: int) -> str:
         return str(value)
     if value == 0:
         return "0"
-    if 1e-4 <= abs(value) < 1e6:
+    if 1e-3 <= abs(value) < 1e6:
         return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
     mantissa, exponent = f"{value:.{max(digits - 1, 0)}e}".split("e")
     if "." in mantissa:
