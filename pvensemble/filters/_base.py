@@ -17,6 +17,7 @@ from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkPolyData
 from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm, vtkDemandDrivenPipeline
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as _Pipeline
 
+from pvensemble import schema
 from pvensemble.errors import MissingArrayError, PipelineError, PVEnsembleError
 from pvensemble.vtkdata.runs import RunsData
 
@@ -103,6 +104,14 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
         if data.GetNumberOfCells() == data.GetCellData().GetNumberOfArrays() == 0:
             raise MissingArrayError("the input is empty; see the message of what comes before it")
         return RunsData(data)
+
+    def current_runs(self, port: int = 0) -> RunsData | None:
+        """Return the runs that are at a port now, or None: for the lists in the panel."""
+        connected = self.GetNumberOfInputConnections(port) > 0
+        data = self.GetInputDataObject(port, 0) if connected else None
+        if isinstance(data, vtkPolyData) and data.GetCellData().HasArray(schema.RUN_INDEX):
+            return RunsData(data)
+        return None
 
     def output(self, outInfo: vtkInformation, port: int = 0) -> vtkDataObject:
         """Return the output of a port."""

@@ -42,7 +42,6 @@ class PerformanceMeasures(EnsembleAlgorithm):
         self._clamped: tuple[str, ...] = ()
         self._use: tuple[str, ...] = MEASURES
         self._threshold = 0.9
-        self._metrics: list[str] = []
 
     # -- properties ------------------------------------------------------------------------------
     def SetMetric(self, name: str | None) -> None:
@@ -53,8 +52,9 @@ class PerformanceMeasures(EnsembleAlgorithm):
         return self._metric
 
     def GetMetricNames(self) -> list[str]:
-        """Metrics of the last input, for the list in the panel."""
-        return ["", *self._metrics]
+        """Metrics of the input, for the list in the panel."""
+        runs = self.current_runs()
+        return ["", *(runs.metric_names if runs else [])]
 
     def SetPreset(self, index: int) -> None:
         """Choose step and interval by what they judge: 0 custom, 1 efficiency, 2 stability."""
@@ -109,7 +109,6 @@ class PerformanceMeasures(EnsembleAlgorithm):
     # -- execution -------------------------------------------------------------------------------
     def RequestData(self, _request: vtkInformation, inInfo: tuple, outInfo: vtkInformation) -> int:
         runs = self.runs_input(inInfo)
-        self._metrics = runs.metric_names
         columns = self._measure(runs)
         output = self.output(outInfo)
         output.ShallowCopy(runs.polydata)

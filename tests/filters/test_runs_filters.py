@@ -93,8 +93,10 @@ def test_properties_do_what_they_say(measures, truth, settings, options):
     assert_columns(RunsData(run(measures)), expected(truth, **options))
 
 
-def test_another_metric_can_be_judged(measures, truth):
-    run(measures)
+def test_another_metric_can_be_judged(measures, reader, truth):
+    assert PerformanceMeasures().GetMetricNames() == [""]
+    assert measures.GetMetricNames() == [""]
+    run(reader)
     assert measures.GetMetricNames() == ["", "validation_accuracy", "validation_loss"]
     measures.SetMetric("validation_loss")
     for name in ("P1", "P2"):

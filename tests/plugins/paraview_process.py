@@ -1,0 +1,91 @@
+"""Run a script in a real ParaView and get back what it found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pvensemble.launcher import environment, find_paraview
+
+PRELUDE = """
+import json, sys
+from vtkmodules.vtkCommonCore import vtkOutputWindow, vtkStringOutputWindow
+
+arguments = json.loads(sys.argv[1])
+result = {}
+
+class messages:
+    '''Collect what reaches ParaView's output window, in .text.'''
+    def __enter__(self):
+        self.before, self.window = vtkOutputWindow.GetInstance(), vtkStringOutputWindow()
+        vtkOutputWindow.SetInstance(self.window)
+        return self
+    def __exit__(self, *exception):
+        vtkOutputWindow.SetInstance(self.before)
+        self.text = self.window.GetOutput()
+
+with messages() as all_messages:
+"""
+EPILOGUE = """
+import pathlib
+assert "ERR" not in all_messages.text, all_messages.text
+pathlib.Path(sys.argv[2]).write_text(json.dumps(result))
+"""
+
+
+def require_paraview(program: str = "pvpython") -> Path:
+    """Return the program, or skip the test where there is none or no display can be made."""
+    path = shutil.which(program)
+    if path is None or shutil.which("xvfb-run") is None:
+        pytest.skip(f"needs {program} and xvfb-run")
+    return find_paraview(program)
+
+
+def run_in_paraview(body: str, folder: Path, *, timeout: float = 150, **arguments: object) -> dict:
+    """Run statements in pvpython, with the plugin loaded as ``pvensemble pvpython`` does.
+
+    Parameters
+    ----------
+    body : str
+        Python statements. ``arguments`` is a dict of what is given here, ``result`` one to fill
+        with what JSON can hold, ``messages()`` a context that catches the output window. A VTK
+        error outside such a context fails the run.
+    folder : Path
+        For the script and its result.
+
+    Raises
+    ------
+    AssertionError
+        When it fails, says an error, crashes or does not end in time; with its output.
+    """
+    program = require_paraview()
+    script, answer = folder / "script.py", folder / "answer.json"
+    indented = "".join(f"    {line}\n" for line in body.strip("\n").splitlines())
+    script.write_text(PRELUDE + indented + EPILOGUE)
+    answer.unlink(missing_ok=True)
+    command = ["xvfb-run", "-a", program, script, json.dumps(arguments), answer]
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment(),
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        raise AssertionError(f"ParaView did not end in {timeout} s:\n{output}") from None
+    if process.returncode != 0 or not answer.is_file():
+        raise AssertionError(f"ParaView ended with {process.returncode}:\n{output}")
+    return json.loads(answer.read_text())
