@@ -1,0 +1,174 @@
+"""Parallel coordinates: where known runs stand, which lines are drawn, density, axes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from plot_samples import (
+    LEARNING_RATES,
+    add_groups,
+    cell_points,
+    make_runs,
+    outputs,
+    paper_runs,
+    sizes,
+)
+
+from pvensemble.filters.parallel_coordinates import ParallelCoordinates
+from pvensemble.filters.plot_fields import read_axes
+from pvensemble.filters.plot_geometry import Z_DATA, Z_GROUP
+from pvensemble.numerics.axes import RAIL
+from pvensemble.vtkdata.arrays import to_numpy
+
+
+def draw(runs, **options):
+    return outputs(ParallelCoordinates(), runs, **options)
+
+
+def test_a_known_run_stands_where_its_values_are():
+    lines, _, _ = draw(paper_runs(), Width=16.0, Height=10.0)
+    # Run 25 = row 2 (momentum 0.9**3), column 3 (learning rate 0.01 * 0.9**3).
+    points = cell_points(lines, 25)
+    low, high = np.log(LEARNING_RATES.min()), np.log(LEARNING_RATES.max())
+    expected = [
+        10 * (np.log(0.00729) - low) / (high - low),
+        10 * (0.9**3 - 0.9**11) / (0.9 - 0.9**11),
+        2.0,
+        3.0,
+        2.5,
+    ]
+    np.testing.assert_allclose(points[:, 0], [0, 4, 8, 12, 16], atol=1e-5)
+    np.testing.assert_allclose(points[:, 1], expected, atol=1e-5)
+
+
+def test_the_axes_are_described():
+    lines, axes, _ = draw(paper_runs(), Flip="P1", Height=10.0)
+    for data in (lines, axes):
+        drawn = read_axes(data)
+        assert drawn.names == ["learning_rate", "momentum", "P1", "P2", "combined"]
+        assert drawn.scales == ["log", "linear", "linear", "linear", "linear"]
+        np.testing.assert_array_equal(drawn.flipped, [0, 0, 1, 0, 0])
+        np.testing.assert_allclose(drawn.lo, [0.01 * 0.9**5, 0.9**11, 0, 0, 0])
+        np.testing.assert_allclose(drawn.hi, [0.01 * 1.1**5, 0.9, 1, 1, 1])
+        assert drawn.height == 10.0
+        # The upper tenth of the flipped P1 axis holds P1 <= 0.1: the first two rows.
+        np.testing.assert_array_equal(drawn.brush(7.0, 9.0, 10.0), np.arange(22))
+
+
+def test_axes_follow_the_options():
+    options = {"Axes": "P2; P1\nmomentum", "Ranges": "P1=0.2,0.4", "Scales": "momentum=percentile"}
+    lines, _, _ = draw(paper_runs(), Height=10.0, **options)
+    drawn = read_axes(lines)
+    assert drawn.names == ["P2", "P1", "momentum"]
+    assert drawn.scales[2] == "percentile"
+    np.testing.assert_allclose(cell_points(lines, 0)[:, 1], [0, 0, 10])  # P1 0 is clamped to 0.2
+    np.testing.assert_allclose(cell_points(lines, 11 * 3)[:, 1], [0, 5, 7], atol=1e-5)
+    np.testing.assert_allclose(cell_points(lines, 120)[:, 1], [10, 10, 0])
+
+
+def test_constant_axes_are_hidden_unless_asked_for():
+    columns = {"a": np.array([1.0, 2.0]), "b": np.array([5.0, 5.0])}
+    runs = make_runs(columns, measures={"P1": np.array([0.1, 0.2])})
+    assert read_axes(draw(runs)[0]).names == ["a", "P1"]
+    assert read_axes(draw(runs, HideConstantAxes=False)[0]).names == ["a", "b", "P1"]
+    assert read_axes(draw(runs, Axes="b")[0]).names == ["b"]
+
+
+def test_missing_values_go_through_the_rail():
+    columns = {"a": np.array([1.0, 2.0, np.nan]), "t": np.array(["x", "", "y"])}
+    runs = make_runs(columns, measures={"P1": np.array([0.1, np.inf, 0.2])})
+    lines, _, _ = draw(runs, Height=10.0)
+    y = np.array([cell_points(lines, k)[:, 1] for k in range(3)])
+    rail = 10 * RAIL
+    np.testing.assert_allclose(y, [[0, 0, 0], [10, rail, rail], [rail, 10, 10]], atol=1e-6)
+
+
+def test_only_chosen_runs_are_drawn_and_cells_keep_their_numbers():
+    lines, _, _ = draw(paper_runs(), Runs="3-5,120")
+    assert lines.GetNumberOfCells() == 121
+    np.testing.assert_array_equal(np.flatnonzero(sizes(lines)), [3, 4, 5, 120])
+    index = to_numpy(lines.GetCellData().GetArray("run_index"))
+    np.testing.assert_array_equal(index, np.arange(121))
+    whole, _, _ = draw(paper_runs())
+    np.testing.assert_array_equal(cell_points(lines, 120), cell_points(whole, 120))
+
+
+def test_grouped_runs_lie_on_top():
+    group = np.full(121, -1)
+    group[7] = 1
+    lines, _, _ = draw(add_groups(paper_runs(), group))
+    z = [lines.GetCell(k).GetPoints().GetPoint(0)[2] for k in (6, 7, 8)]
+    np.testing.assert_allclose(z, [Z_DATA, Z_GROUP, Z_DATA])
+
+
+def test_many_runs_become_a_density_image():
+    n = 15_625
+    rng = np.random.default_rng(0)
+    edges = {f"edge_{k}": rng.choice(["none", "skip_connect", "conv"], n) for k in range(6)}
+    accuracy = rng.normal(70, 5, n)
+    accuracy[777] = 5.0
+    group = np.full(n, -1)
+    group[100:110] = 0
+    runs = add_groups(make_runs(edges, measures={"P1": accuracy}), group)
+    lines, axes, image = draw(runs, Runs="5")
+    assert lines.GetNumberOfCells() == n
+    drawn = np.flatnonzero(sizes(lines))
+    assert {5, 777, *range(100, 110)} <= set(drawn)
+    assert len(drawn) <= 156 + 11
+    counts = to_numpy(image.GetPointData().GetArray("count")).reshape(image.GetDimensions()[1::-1])
+    np.testing.assert_array_equal(counts.sum(axis=0), n)
+    x0, x1, y0, y1 = image.GetBounds()[:4]
+    np.testing.assert_allclose([x0, x1], read_axes(lines).x[[0, -1]], rtol=1e-6)
+    assert 0 < y0 < y1 < 9.0
+    # All of "edge_0 = conv" start in the lowest row of pixels, none start between categories.
+    starts = np.flatnonzero(counts[:, 0])
+    assert len(starts) == 3
+    assert starts[0] == 0
+    assert starts[-1] == len(counts) - 1
+    assert draw(make_runs(edges), DensityAbove=n)[2].GetNumberOfPoints() == 0
+
+
+def test_thirteen_axes_have_labels_that_do_not_touch():
+    rng = np.random.default_rng(1)
+    columns = {f"a_rather_long_hyper_parameter_{k}": rng.uniform(0, 1, 30) for k in range(9)}
+    columns["größe λ 学"] = rng.choice(["a_long_model_name_1", "a_long_model_name_2"], 30)
+    runs = make_runs(columns, measures={f"P{k}": rng.uniform(0, 1, 30) for k in range(1, 4)})
+    lines, axes, _ = draw(runs)
+    assert len(read_axes(lines).names) == 13
+    assert axes.GetCellData().GetArray("color").GetNumberOfComponents() == 3
+    assert axes.GetNumberOfCells() == axes.GetNumberOfLines() + axes.GetNumberOfPolys()
+    # Tick labels are the white boxes behind them: none reaches the axis to its left.
+    x = read_axes(lines).x
+    boxes = label_boxes(axes)
+    assert len(boxes) > 26
+    for x0, y0, x1, y1 in boxes:
+        k = int(np.searchsorted(x, x1))
+        assert k == 0 or x0 > x[k - 1]
+        for other in boxes:
+            apart = other[0] >= x1 or other[2] <= x0 or other[1] >= y1 or other[3] <= y0
+            assert apart or other == (x0, y0, x1, y1)
+
+
+def label_boxes(axes):
+    """Return (x0, y0, x1, y1) of all white boxes."""
+    colors = to_numpy(axes.GetCellData().GetArray("color"))
+    boxes = []
+    for cell in np.flatnonzero((colors == 255).all(axis=1)):
+        points = cell_points(axes, int(cell))
+        boxes.append((*points.min(axis=0), *points.max(axis=0)))
+    return boxes
+
+
+@pytest.mark.parametrize("size", [2.0, 6.0])
+def test_label_size_scales_the_text(size):
+    small = draw(paper_runs(), LabelSize=1.0)[1].GetBounds()
+    large = draw(paper_runs(), LabelSize=size)[1].GetBounds()
+    assert large[0] < small[0] < 0
+    assert large[3] > small[3] > 9.0
+
+
+def test_one_axis_is_a_dash_at_the_value():
+    lines, _, _ = draw(paper_runs(), Axes="P1", Height=10.0)
+    points = cell_points(lines, 33)
+    np.testing.assert_allclose(points[:, 1], [3, 3], atol=1e-6)
+    assert points[0, 0] < 8.0 < points[1, 0]
