@@ -59,6 +59,10 @@ class Assembly:
         """Bytes of the tensors that wait."""
         return sum(t.nbytes for stop in self._pending.values() for t in stop.tensors.values())
 
+    def finish(self) -> None:
+        """Take every stop as complete: the store has them all."""
+        self._left, self._pending = [], {}
+
     def next_stop(self, position: int) -> int | None:
         """Return the first stop that a run has not reported, None when it has reported all."""
         for stop in self._left:

@@ -41,7 +41,9 @@ class GroupOutput:
         self._step = 0
         self._assembly = Assembly(len(job.settings), job.schedule.stops)
         checkpoint = writer.read_checkpoint()
-        if checkpoint is not None:
+        if self._all_stored():
+            self._assembly.finish()
+        elif checkpoint is not None:
             try:
                 job.states = unpack(checkpoint.arrays, checkpoint.meta, self._assembly)
             except CorruptFileError as error:
@@ -120,6 +122,12 @@ class GroupOutput:
             self.writer.close()
 
     # -- private -------------------------------------------------------------------------------
+
+    def _all_stored(self) -> bool:
+        """Tell whether the group had ended before; its last commit comes before the states."""
+        ended = all(s in (schema.COMPLETE, schema.DIVERGED) for s in self.states)
+        last = self.writer.metric_steps.get(schema.TRAIN_LOSS, -1)
+        return ended and last == self.job.schedule.steps
 
     def _set(self, positions: list[int], state: str, step: int, reason: str = "") -> None:
         if positions:

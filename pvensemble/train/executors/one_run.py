@@ -131,7 +131,7 @@ class OneRun:
         schedule, stop = self.job.schedule, self.step
         before = max((s for s in schedule.stops if s < stop), default=-1)
         rows = np.full((stop - before, 2), np.nan)
-        rows[: len(self._rows)] = self._rows
+        rows[: len(self._rows)] = np.reshape(self._rows, (-1, 2))
         steps = np.arange(before + 1, stop + 1)
         metrics = {
             schema.TRAIN_LOSS: (steps, rows[:, :1]),
