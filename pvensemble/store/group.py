@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +90,6 @@ class Group:
         start = self._consumed - len(self._last_line)
         try:
             with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size == self._consumed:
-                    return False
                 file.seek(start)
                 data = file.read()
         except FileNotFoundError:  # claimed by a writer that has not written its header yet
