@@ -157,8 +157,13 @@ def _arguments(model: ModelConfig, function: object, given: dict) -> dict:
 def _check_output(model: ModelConfig, network: nn.Module, shape: tuple, n_classes: int) -> None:
     """Raise unless the network maps two images to two rows of ``n_classes`` logits."""
     was_training = network.training
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        output = network.eval()(torch.zeros(2, *shape))
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            output = network.eval()(torch.zeros(2, *shape))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"model.name: {model.name} fails on images of shape {shape}: {error}"
+        ) from error
     network.train(was_training)
     got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     if got != (2, n_classes):

@@ -211,6 +211,9 @@ def number(input_shape, n_classes):
 def wrong(input_shape, n_classes):
     return nn.Flatten()
 
+def misfit(input_shape, n_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3, n_classes))
+
 def needs(depth):
     return nn.Flatten()
 
@@ -248,6 +251,7 @@ def test_users_model_is_seeded_and_leaves_the_global_state(nets):
     [
         ("number", {}, "returned int, expected an nn.Module"),
         ("wrong", {}, r"returned \(2, 16\) for 2 images, expected \(2, 10\)"),
+        ("misfit", {}, r"fails on images of shape \(1, 4, 4\)"),
         ("none", {}, "nets_for_test has no function 'none'"),
         ("not_callable", {}, "has no function 'not_callable'"),
         ("small", {"wdth": 3}, "model.wdth: .* no such argument; there are: .*width"),
