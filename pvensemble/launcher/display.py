@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import select
 import shutil
+import struct
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pvensemble.errors import ParaViewNotFoundError
 
 OWN_RENDERING_SINCE = (6, 0)
 """ParaView from this version on chooses EGL or OSMesa by itself where there is no X server."""
+START_SECONDS = 60
+_WILD = 65535  # any host, in an Xauthority file
 
 
-def with_display(
-    argv: Sequence[str],
-    *,
+@contextlib.contextmanager
+def display(
     env: Mapping[str, str] | None = None,
+    *,
     version: tuple[int, ...] | None = None,
     size: tuple[int, int] = (1920, 1200),
-) -> list[str]:
-    """Return ``argv``, started inside ``xvfb-run`` where there is no X display.
+) -> Iterator[dict[str, str]]:
+    """Yield the environment of a program that draws, with a virtual screen where none is there.
 
     Parameters
     ----------
-    argv
-        Command line of the program that draws.
     env
-        Its environment; ``os.environ`` when omitted.
+        What it starts from; ``os.environ`` when omitted.
     version
         ParaView's version.
     size
@@ -36,18 +43,82 @@ def with_display(
     Raises
     ------
     ParaViewNotFoundError
-        There is no display and no ``xvfb-run``, and this ParaView cannot draw without them.
+        There is no display and no ``Xvfb``, and this ParaView cannot draw without them.
     """
-    env = os.environ if env is None else env
+    env = dict(os.environ if env is None else env)
     if not sys.platform.startswith("linux") or env.get("DISPLAY"):
-        return list(argv)
-    xvfb = shutil.which("xvfb-run")
-    if xvfb is not None and shutil.which("xauth") is not None:
-        screen = f"-screen 0 {size[0]}x{size[1]}x24 -nolisten tcp"
-        return [xvfb, "-a", "-s", screen, *argv]
-    if version is not None and version >= OWN_RENDERING_SINCE:
-        return list(argv)
-    raise ParaViewNotFoundError(
-        "this ParaView draws only on an X display: DISPLAY is not set and xvfb-run is missing; "
-        "'apt-get install xvfb xauth'"
-    )
+        yield env
+    elif shutil.which("Xvfb", path=env.get("PATH")):
+        with virtual_screen(size) as screen:
+            yield {**env, **screen}
+    elif version is not None and version >= OWN_RENDERING_SINCE:
+        yield env
+    else:
+        raise ParaViewNotFoundError(
+            "this ParaView draws only on an X display: DISPLAY is not set and Xvfb is missing; "
+            "'apt-get install xvfb'"
+        )
+
+
+@contextlib.contextmanager
+def virtual_screen(size: tuple[int, int]) -> Iterator[dict[str, str]]:
+    """Run an X server without a screen; yield ``DISPLAY`` and ``XAUTHORITY`` for it.
+
+    The server chooses its number itself, so any number of them can start at once (``xvfb-run -a``
+    fails then), and only who holds the cookie can connect.
+
+    Raises
+    ------
+    ParaViewNotFoundError
+        The server does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="pvensemble-x-") as folder:
+        cookie = Path(folder) / "Xauthority"
+        cookie.touch(mode=0o600)
+        cookie.write_bytes(_cookie(secrets.token_bytes(16)))
+        log = Path(folder) / "log"
+        reading, writing = os.pipe()
+        screen = ["-screen", "0", f"{size[0]}x{size[1]}x24", "-nolisten", "tcp", "-noreset"]
+        with log.open("wb") as sink:
+            server = subprocess.Popen(
+                ["Xvfb", "-displayfd", str(writing), "-auth", str(cookie), *screen],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                pass_fds=[writing],
+            )
+        os.close(writing)
+        try:
+            number = _first_line(reading, START_SECONDS)
+            if not number:
+                said = log.read_text(errors="replace").strip().splitlines()
+                raise ParaViewNotFoundError(
+                    f"Xvfb did not start: {said[-1] if said else 'it said nothing'}"
+                )
+            yield {"DISPLAY": f":{number}", "XAUTHORITY": str(cookie)}
+        finally:
+            os.close(reading)
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _first_line(descriptor: int, seconds: float) -> str:
+    """Read a line; empty when the other side closes or is silent for too long."""
+    text = b""
+    while not text.endswith(b"\n"):
+        ready, _, _ = select.select([descriptor], [], [], seconds)
+        chunk = os.read(descriptor, 64) if ready else b""
+        if not chunk:
+            return ""
+        text += chunk
+    return text.decode().strip()
+
+
+def _cookie(secret: bytes) -> bytes:
+    """An Xauthority entry for any display: family, then address, number, method, secret."""
+    fields = (b"", b"", b"MIT-MAGIC-COOKIE-1", secret)
+    return struct.pack(">H", _WILD) + b"".join(struct.pack(">H", len(f)) + f for f in fields)

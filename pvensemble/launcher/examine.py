@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pvensemble.errors import ParaViewNotFoundError
-from pvensemble.launcher.display import with_display
+from pvensemble.launcher.display import display
 from pvensemble.launcher.environment import environment, package_folder
 from pvensemble.launcher.find import INSTALL, find_paraview, paraview_version
 
@@ -116,7 +116,7 @@ def _paraview(prefix: str | Path | None, timeout: float) -> list[Check]:
     recent = version is not None and version >= OLDEST
     found = f"{shown} ({program})" if recent else f"{shown}, needs 5.11 or newer ({program})"
     checks = [Check("ParaView", recent, found, fix="" if recent else INSTALL)]
-    report, problem = _probe(program, [], timeout, display=None)
+    report, problem = _probe(program, [], timeout, environment())
     if report is None:
         return [*checks, Check("ParaView's Python", False, problem, fix=INSTALL)]
     checks.append(Check("ParaView's Python", True, report["python"]))
@@ -133,9 +133,10 @@ def _paraview(prefix: str | Path | None, timeout: float) -> list[Check]:
 
 
 def _rendering(program: Path, version: tuple[int, ...] | None, timeout: float) -> Check:
-    fix = "apt-get install xvfb xauth libgl1-mesa-dri"
+    fix = "apt-get install xvfb libgl1-mesa-dri"
     try:
-        report, problem = _probe(program, ["render"], timeout, display=version or ())
+        with display(environment(), version=version) as env:
+            report, problem = _probe(program, ["render"], timeout, env)
     except ParaViewNotFoundError as error:
         return Check("rendering", False, str(error), fix=fix)
     if report is None or not report["rendering"]:
@@ -144,13 +145,10 @@ def _rendering(program: Path, version: tuple[int, ...] | None, timeout: float) -
 
 
 def _probe(
-    program: Path, args: list[str], timeout: float, *, display: tuple[int, ...] | None
+    program: Path, args: list[str], timeout: float, env: dict[str, str]
 ) -> tuple[dict | None, str]:
     """Run the probe; return its report (or None) and the last words of what went wrong."""
-    env = environment()
     argv = [str(program), str(package_folder() / "launcher" / "probe.py"), *args]
-    if display is not None:
-        argv = with_display(argv, env=env, version=display)
     try:
         done = subprocess.run(
             argv,
@@ -174,7 +172,7 @@ def _probe(
 def _helpers() -> list[Check]:
     checks = []
     for name, package, use in (
-        ("xvfb-run", "xvfb xauth", "pictures without a screen"),
+        ("Xvfb", "xvfb", "pictures without a screen"),
         ("ffmpeg", "ffmpeg", "mp4 animations"),
     ):
         path = shutil.which(name)

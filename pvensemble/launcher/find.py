@@ -16,7 +16,7 @@ PREFIX_VARIABLE = "PVENSEMBLE_PARAVIEW"
 
 INSTALL = (
     "apt-get install --no-install-recommends paraview python3-paraview python3-h5py python3-scipy "
-    "python3-sklearn libqt5svg5 libgl1-mesa-dri xvfb xauth"
+    "python3-sklearn libqt5svg5 libgl1-mesa-dri xvfb"
 )
 """Installs ParaView and what the plugin imports on Debian and Ubuntu."""
 

@@ -81,12 +81,11 @@ def native_parallel_coordinates(runs: Any) -> Any:
     view = simple.CreateView("ParallelCoordinatesChartView")
     simple.RenameView("ParaView's Parallel Coordinates", view)
     display = simple.Show(runs, view, "ParallelCoordinatesRepresentation")
-    names = pipeline.varying(runs, pipeline.numeric(runs, pipeline.axes_of(runs)))
-    known = list(display.SeriesVisibility)[::2]
-    shown = []
-    for name in known:
-        shown += [name, "1" if name in names else "0"]
-    display.SeriesVisibility = shown
+    shown = pipeline.varying(runs, pipeline.numeric(runs, pipeline.axes_of(runs)))
+    hidden = [n for n in [*pipeline.columns(runs), *display.SeriesVisibility[::2]] if n not in shown]
+    display.SeriesVisibility = [v for n in shown for v in (n, "1")] + [
+        v for n in dict.fromkeys(hidden) for v in (n, "0")
+    ]
     return view
 
 

@@ -11,7 +11,6 @@ from fake_paraview import make_paraview, said
 
 from pvensemble.errors import SceneError
 from pvensemble.launcher import command
-from pvensemble.launcher.display import with_display
 from pvensemble.launcher.environment import package_folder
 
 START = str(package_folder() / "views" / "start.py")
@@ -106,24 +105,3 @@ def test_a_server_that_listens_to_the_world_is_warned_of(fake_paraview):
     assert done.returncode == 7
     assert "listens on every network interface" in done.stderr
     assert said(done.stdout)["argv"][1:] == []
-
-
-def test_a_display_is_made_only_where_there_is_none(monkeypatch, tmp_path):
-    assert with_display(["pvpython"], env={"DISPLAY": ":0"}) == ["pvpython"]
-    for name in ("xvfb-run", "xauth"):
-        (tmp_path / name).write_text("#!/bin/sh\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("sys.platform", "linux")
-    wrapped = with_display(["pvpython", "x"], env={}, size=(640, 480))
-    assert wrapped[0] == str(tmp_path / "xvfb-run")
-    assert wrapped[-2:] == ["pvpython", "x"]
-    assert "640x480x24" in " ".join(wrapped)
-
-
-def test_without_display_old_paraviews_are_refused_and_new_ones_are_not(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("sys.platform", "linux")
-    assert with_display(["pvpython"], env={}, version=(6, 1, 1)) == ["pvpython"]
-    with pytest.raises(FileNotFoundError, match="apt-get install xvfb xauth"):
-        with_display(["pvpython"], env={}, version=(5, 11, 0))

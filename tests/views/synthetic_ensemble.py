@@ -57,8 +57,7 @@ def write_ensemble(path: Path, side: int = 11, *, diverged: int = 0) -> Path:
         group.commit(int(STEPS[-1]), {}, metrics)
         group.set_states(range(n - diverged), COMPLETE, step=int(STEPS[-1]))
         if diverged:
-            group.set_states(
-                range(n - diverged, n), DIVERGED, step=int(STEPS[len(STEPS) // 3]), reason="loss inf"
-            )
+            last = int(STEPS[len(STEPS) // 3])
+            group.set_states(range(n - diverged, n), DIVERGED, step=last, reason="loss is inf")
         writer.finish()
     return path

@@ -1,0 +1,137 @@
+"""A scene for tests: builds the scene of ``PVENSEMBLE_TEST_SCENE``, then answers questions.
+
+It runs inside the ParaView window. A timer looks for ``question.json`` in ``PVENSEMBLE_TEST_FOLDER``
+and answers into ``answer.json``. It changes nothing by itself: selections are made by the mouse.
+"""
+
+import json
+import os
+import traceback
+from pathlib import Path
+
+import numpy as np
+from paraview import simple
+
+from pvensemble.views import link
+from pvensemble.views.data import cells_of, fetch
+from pvensemble.views.scenes import load_scene
+from pvensemble.views.selection import selected_runs
+
+FOLDER = Path(os.environ["PVENSEMBLE_TEST_FOLDER"])
+INTERVAL = 30  # milliseconds
+_state = {}
+_mouse = {"view": None, "at": None, "count": 0}
+
+
+def build(path):
+    scene = load_scene(os.environ["PVENSEMBLE_TEST_SCENE"]).build(path)
+    _state["scene"] = scene
+    for name, view in scene.views.items():
+        interactor = view.GetInteractor() if hasattr(view, "GetInteractor") else None
+        if interactor is not None:
+            interactor.AddObserver("MouseMoveEvent", _moved(name), 100.0)
+    interactor = scene.views["parallel_coordinates"].GetInteractor()
+    interactor.AddObserver("TimerEvent", lambda *_: _look())
+    interactor.CreateRepeatingTimer(INTERVAL)
+    _write("ready.json", {"version": str(simple.GetParaViewVersion())})
+    return scene
+
+
+def _moved(name):
+    def remember(interactor, _event):
+        _mouse.update(view=name, at=list(interactor.GetEventPosition()), count=_mouse["count"] + 1)
+
+    return remember
+
+
+def _look():
+    question = FOLDER / "question.json"
+    if not question.exists():
+        return
+    asked = json.loads(question.read_text())
+    question.unlink()
+    try:
+        answer = {"answer": ANSWERS[asked["what"]](**asked["options"])}
+    except Exception:
+        answer = {"error": traceback.format_exc()}
+    _write("answer.json", {"number": asked["number"], **answer})
+
+
+def _write(name, content):
+    beside = FOLDER / (name + ".new")
+    beside.write_text(json.dumps(content))
+    beside.replace(FOLDER / name)
+
+
+def _plots():
+    sources = _state["scene"].sources
+    return {n: sources[n] for n in ("groups", "parallel_coordinates", "heat_map", "graph")}
+
+
+def selected():
+    """Runs selected in each source, the graph's property, and the runs that the graph draws."""
+    chosen = {name: selected_runs(source).tolist() for name, source in _plots().items()}
+    graph = _state["scene"].sources["graph"]
+    sizes = np.diff(cells_of(fetch(graph, 0)).offsets)
+    return {"chosen": chosen, "property": graph.Runs, "drawn": np.flatnonzero(sizes).tolist()}
+
+
+def mouse():
+    """Where the mouse was seen last: view, place in its pixels, and how often it moved."""
+    return _mouse
+
+
+def pixel(view, x, y):
+    """Place of plot coordinates in a view, in its pixels from the lower left corner."""
+    renderer = _state["scene"].views[view].SMProxy.GetRenderer()
+    renderer.SetWorldPoint(x, y, 0.0, 1.0)
+    renderer.WorldToDisplay()
+    return list(renderer.GetDisplayPoint()[:2])
+
+
+def axis(name):
+    """Plot coordinates of an axis: x, height, and the position of each run on it."""
+    data = fetch(_state["scene"].sources["parallel_coordinates"])
+    field = data.GetFieldData()
+    names = field.GetAbstractArray("axis_names")
+    k = [names.GetValue(i) for i in range(names.GetNumberOfValues())].index(name)
+    places = field.GetArray("axis_positions")
+    return {
+        "x": field.GetArray("axis_x").GetValue(k),
+        "height": field.GetArray("axis_height").GetValue(0),
+        "positions": [places.GetComponent(i, k) for i in range(places.GetNumberOfTuples())],
+    }
+
+
+def points(source):
+    """Plot coordinates of the corners of each run's cell."""
+    cells = cells_of(fetch(_state["scene"].sources[source], 0))
+    return [c.tolist() for c in np.split(cells.corners, cells.offsets[1:-1])]
+
+
+def screenshot(view, file):
+    """Save a picture of a view."""
+    return bool(simple.SaveScreenshot(file, _state["scene"].views[view]))
+
+
+def show_tab(view):
+    """Bring the tab with a view to the front."""
+    simple.SetActiveView(_state["scene"].views[view])
+
+
+def views():
+    """Size of each view, in pixels."""
+    return {n: [int(k) for k in v.ViewSize] for n, v in _state["scene"].views.items()}
+
+
+def unlink():
+    """Sabotage: remove all selection links."""
+    manager = simple.servermanager.ProxyManager().SMProxyManager
+    names = [manager.GetLinkName(k) for k in range(manager.GetNumberOfLinks())]
+    link.unlink([n for n in names if n.startswith(link.LINK_PREFIX)])
+
+
+ANSWERS = {
+    f.__name__: f
+    for f in (selected, mouse, pixel, axis, points, screenshot, show_tab, views, unlink)
+}

@@ -1,0 +1,217 @@
+"""A real ParaView window under a virtual X server, driven by a real mouse."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pvensemble.launcher import command, find_paraview, paraview_version
+from pvensemble.launcher.display import virtual_screen
+from pvensemble.launcher.scenes import scene_file
+
+SCREEN = (1600, 1000)
+START_SECONDS = 120
+ANSWER_SECONDS = 30
+POLL = 0.02
+
+
+class WindowError(AssertionError):
+    """The window did not do what was waited for."""
+
+
+class Window:
+    """ParaView's window; all coordinates are pixels of the screen unless said otherwise."""
+
+    def __init__(self, folder: Path, env: dict[str, str], process: subprocess.Popen) -> None:
+        self.folder, self.env, self.process = folder, env, process
+        self.number = 0
+        self.corners: dict[str, tuple[int, int]] = {}
+
+    def ask(self, what: str, **options: Any) -> Any:
+        """Ask the side channel and return its answer."""
+        self.number += 1
+        question = {"number": self.number, "what": what, "options": options}
+        beside = self.folder / "question.new"
+        beside.write_text(json.dumps(question))
+        beside.replace(self.folder / "question.json")
+        answer = self.wait(self._answer, ANSWER_SECONDS, f"an answer to {what}")
+        if "error" in answer:
+            raise WindowError(answer["error"])
+        return answer["answer"]
+
+    def _answer(self) -> dict | None:
+        path = self.folder / "answer.json"
+        if not path.exists():
+            return None
+        answer = json.loads(path.read_text())
+        return answer if answer["number"] == self.number else None
+
+    def wait(self, look: Callable[[], Any], seconds: float, what: str) -> Any:
+        """Wait until ``look`` returns something true, and return that."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise WindowError(f"ParaView ended with {self.process.returncode}: {self.log()}")
+            found = look()
+            if found:
+                return found
+            time.sleep(POLL)
+        raise WindowError(f"no {what} in {seconds} s: {self.log()}")
+
+    def wait_for(self, look: Callable[[], Any], seconds: float) -> Any:
+        """Return what ``look`` returns when it is true in time, else None."""
+        try:
+            return self.wait(look, seconds, "")
+        except WindowError:
+            return None
+
+    def log(self) -> str:
+        """The last of what ParaView printed."""
+        return (self.folder / "log").read_text(errors="replace")[-2000:]
+
+    # -- the mouse -----------------------------------------------------------------------------
+    def mouse(self, *arguments: Any) -> None:
+        """Run xdotool."""
+        subprocess.run(["xdotool", *map(str, arguments)], env=self.env, check=True, timeout=20)
+
+    def find_views(self, names: list[str]) -> None:
+        """Find where the lower left corners of views are, by moving the mouse over the window."""
+        missing = set(names)
+        for y in range(200, SCREEN[1], 90):
+            for x in range(SCREEN[0] - 60, 300, -160):
+                if not missing:
+                    return
+                before = self.ask("mouse")["count"]
+                self.mouse("mousemove", x, y)
+                seen = self._seen(before)
+                if seen is not None and seen["view"] in missing:
+                    self.corners[seen["view"]] = (x - seen["at"][0], y + seen["at"][1])
+                    missing.remove(seen["view"])
+        if missing:
+            raise WindowError(f"the mouse met no view {sorted(missing)}")
+
+    def _seen(self, before: int) -> dict | None:
+        """Where ParaView saw the mouse after it moved; None when it was over nothing of ours."""
+        end = time.monotonic() + 0.4
+        while time.monotonic() < end:
+            seen = self.ask("mouse")
+            if seen["count"] > before:
+                return seen
+        return None
+
+    def place(self, view: str, x: float, y: float) -> tuple[int, int]:
+        """Pixels of the screen for plot coordinates of a view."""
+        across, up = self.ask("pixel", view=view, x=x, y=y)
+        left, bottom = self.corners[view]
+        return round(left + across), round(bottom - up)
+
+    def click(self, at: tuple[int, int], *keys: str) -> None:
+        """Click the left button, keys held."""
+        self.drag(at, at, *keys)
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int], *keys: str) -> None:
+        """Drag with the left button in six steps, keys held."""
+        for key in keys:
+            self.mouse("keydown", key)
+        moves: list[Any] = ["mousemove", *start, "mousedown", 1]
+        if start != end:
+            for k in range(1, 7):
+                x = round(start[0] + (end[0] - start[0]) * k / 6)
+                y = round(start[1] + (end[1] - start[1]) * k / 6)
+                moves += ["mousemove", x, y, "sleep", 0.02]
+        self.mouse(*moves, "mouseup", 1)
+        for key in keys:
+            self.mouse("keyup", key)
+
+    # -- what is selected ----------------------------------------------------------------------
+    def selected(self) -> dict:
+        """What is selected everywhere; see the side channel."""
+        return self.ask("selected")
+
+    def wait_selected(self, runs: list[int], seconds: float = 15) -> dict:
+        """Wait until ``runs`` are selected in every source and the graph draws just them."""
+        last: dict = {}
+
+        def agreed() -> bool:
+            last.update(self.selected())
+            drawn = runs or list(range(self.n_runs))
+            same = all(chosen == runs for chosen in last["chosen"].values())
+            return same and last["drawn"] == drawn
+
+        with contextlib.suppress(WindowError):
+            self.wait(agreed, seconds, "selection")
+        wrong = {n: c for n, c in last["chosen"].items() if c != runs}
+        assert wrong == {}, f"expected runs {runs} to be selected, but there are {wrong}"
+        assert last["drawn"] == (runs or list(range(self.n_runs)))
+        return last
+
+    n_runs = 0
+
+
+@contextlib.contextmanager
+def open_window(folder: Path, ensemble: Path, scene: str, n_runs: int) -> Iterator[Window]:
+    """Start ParaView with a scene; the window fills the screen."""
+    config = folder / "config" / "ParaView"
+    config.mkdir(parents=True)
+    version = ".".join(map(str, paraview_version(find_paraview("pvpython")) or ()))
+    (config / f"ParaView{version}.ini").write_text(
+        "[General]\nGeneralSettings.ShowWelcomeDialog=false\n"
+    )
+    argv, env, _ = command("paraview", [str(ensemble)], scene=scene)
+    env["PVENSEMBLE_TEST_SCENE"] = str(scene_file(scene))
+    env["PVENSEMBLE_SCENE"] = str(Path(__file__).with_name("side_channel.py"))
+    env["PVENSEMBLE_TEST_FOLDER"] = str(folder)
+    env["XDG_CONFIG_HOME"] = str(folder / "config")
+    env["QT_LOGGING_RULES"] = "*=false"
+    with virtual_screen(SCREEN) as screen, contextlib.ExitStack() as stack:
+        env.update(screen)
+        if shutil.which("openbox"):
+            stack.callback(_end, subprocess.Popen(["openbox"], env=env, stderr=subprocess.DEVNULL))
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        stack.callback(_end, process)
+        window = Window(folder, {**os.environ, **screen}, process)
+        window.n_runs = n_runs
+        window.wait((folder / "ready.json").exists, START_SECONDS, "scene")
+        _fill_screen(window)
+        yield window
+
+
+def _fill_screen(window: Window) -> None:
+    """Give the main window the size of the screen, and wait until its views have settled."""
+    found = subprocess.run(
+        ["xdotool", "search", "--onlyvisible", "--name", "^ParaView "],
+        env=window.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    main = found.stdout.split()[0]
+    window.mouse("windowmove", main, 0, 0)
+    window.mouse("windowsize", main, *SCREEN)
+    sizes = [None] * 5
+
+    def settled() -> bool:
+        sizes.append(window.ask("views"))
+        del sizes[0]
+        return all(size == sizes[0] for size in sizes)
+
+    window.wait(settled, 30, "views of constant size")
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
