@@ -40,7 +40,7 @@ class RecordedLayer:
     @property
     def weight(self) -> str:
         """Name of the parameter."""
-        return f"{self.name}.weight" if self.name else "weight"
+        return f"{self.name}.weight"
 
     def tensor_shape(self, kind: str) -> tuple[int, ...]:
         """Shape of one run's tensor of a kind."""
@@ -50,6 +50,8 @@ class RecordedLayer:
 def recorded_layers(model: nn.Module, record: RecordConfig) -> tuple[RecordedLayer, ...]:
     """Return the layers that a configuration asks for, in the model's order.
 
+    The model itself, being nameless, is none of its layers.
+
     Raises
     ------
     ConfigError
@@ -58,7 +60,7 @@ def recorded_layers(model: nn.Module, record: RecordConfig) -> tuple[RecordedLay
     weighted = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(getattr(module, "weight", None), Tensor) and module.weight.ndim >= 2
+        if name and isinstance(getattr(module, "weight", None), Tensor) and module.weight.ndim >= 2
     }
     chosen: set[str] = set()
     for pattern in record.layers:

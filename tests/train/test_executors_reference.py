@@ -26,7 +26,7 @@ STEPS = 10
 
 
 def reference(settings, data) -> list[dict]:
-    """Train one run as the PyTorch tutorials do; return loss, gradients and weights of each step."""
+    """Train one run as the PyTorch tutorials do; return what each step measured."""
     model = build_model(
         settings.model,
         input_shape=data.input_shape,

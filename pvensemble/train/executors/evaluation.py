@@ -107,3 +107,20 @@ def _chunks(size: int, probe: int, chunk: int) -> Iterator[tuple[int, int]]:
     for low, high in zip(edges, edges[1:]):
         for start in range(low, high, chunk):
             yield start, min(start + chunk, high)
+
+
+def correlate(
+    forward: Callable[[Tensor], dict[str, Tensor]], images: Tensor, chunk: int = 64
+) -> dict[str, Tensor]:
+    """Return the correlations of layers whose outputs ``forward`` gives, (k, n_filters, n_filters).
+
+    Parameters
+    ----------
+    forward
+        Inputs (n, …) to layer outputs (k, n, n_filters, *positions).
+    """
+    sums: dict[str, CorrelationSums] = {}
+    for part in images.split(chunk):
+        for name, output in forward(part).items():
+            sums.setdefault(name, CorrelationSums()).add(activation_rows(output))
+    return {name: s.result() for name, s in sums.items()}
