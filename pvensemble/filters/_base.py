@@ -51,6 +51,7 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
             outputType=self._output_types[0],
         )
         self.error: Exception | None = None
+        self._shown: tuple | None = None
 
     def FillOutputPortInformation(self, port: int, info: vtkInformation) -> int:
         info.Set(vtkDataObject.DATA_TYPE_NAME(), self._output_types[port])
@@ -116,6 +117,18 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
     def output(self, outInfo: vtkInformation, port: int = 0) -> vtkDataObject:
         """Return the output of a port."""
         return self.GetOutputData(outInfo, port)
+
+    # -- live update ---------------------------------------------------------------------------
+    def GetNeedsUpdate(self) -> bool:
+        """Tell ParaView's live sources that a reader upstream has read something new.
+
+        ParaView asks all sources with the hint ``LiveSource`` many times a second, and renders the
+        views that show those that say yes: the plots, while the reader itself is seldom shown.
+        """
+        generations = tuple(getattr(a, "generation", None) for a in upstream(self))
+        changed = self._shown is not None and generations != self._shown
+        self._shown = generations
+        return changed
 
     # -- progress and abort --------------------------------------------------------------------
     def report(self, fraction: float, text: str = "") -> None:

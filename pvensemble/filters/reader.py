@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 from weakref import ref
 
@@ -37,6 +38,9 @@ from pvensemble.vtkdata import time
 from pvensemble.vtkdata.arrays import add_field, image_from_stack, to_numpy, to_vtk
 from pvensemble.vtkdata.runs import runs_to_polydata
 
+LIVE_INTERVAL = 1.0
+"""Seconds between looks at the files; ParaView 5.11 asks for news up to 100 times a second."""
+
 SELECTIONS = ("sessions", "groups", "layers", "kinds")
 
 
@@ -52,6 +56,8 @@ class EnsembleReader(EnsembleAlgorithm):
         self._ensemble: Ensemble | None = None
         self._runs: vtkPolyData | None = None
         self._listening = True
+        self._looked = float("-inf")
+        self.generation = 0
         self._selections = {name: vtkDataArraySelection() for name in SELECTIONS}
         for selection in self._selections.values():
             selection.AddObserver("ModifiedEvent", partial(_selection_changed, ref(self)))
@@ -94,25 +100,35 @@ class EnsembleReader(EnsembleAlgorithm):
         """Recorded steps, for ParaView's time controls."""
         return [float(s) for s in self._steps()] if self._ensemble is not None else None
 
-    def Refresh(self) -> None:
-        """Read what was committed since; nothing happens when there is nothing new."""
-        self.GetNeedsUpdate(force=True)
-
-    def GetNeedsUpdate(self, force: bool = False) -> bool:
+    def GetNeedsUpdate(self) -> bool:
         """Tell ParaView's live sources whether new steps were committed."""
-        if self._ensemble is None or not (self._live or force):
+        now = monotonic()
+        if not self._live or now - self._looked < LIVE_INTERVAL:
             return False
+        self._looked = now
         try:
-            changed = self._ensemble.refresh()
+            return self._look()
         except PVEnsembleError as error:
             self._live = False  # otherwise the message would come every second
             self._show(error)
             return False
-        if changed:
-            self._runs = None
-            self._list_choices()
-            self.Modified()
-        return bool(changed)
+
+    def Refresh(self) -> None:
+        """Read what was committed since; nothing happens when there is nothing new."""
+        try:
+            self._look()
+        except PVEnsembleError as error:
+            self._show(error)
+
+    def _look(self) -> bool:
+        """Read what is new in the index, and tell whether there was something."""
+        if self._ensemble is None or not self._ensemble.refresh():
+            return False
+        self._runs = None
+        self.generation += 1
+        self._list_choices()
+        self.Modified()
+        return True
 
     # -- pipeline --------------------------------------------------------------------------------
     def RequestInformation(

@@ -23,7 +23,7 @@ PROXIES = ("PerformanceMeasures", "RunGroups")
         below.""",
     ),
     group(
-        "Steps (optimizer steps; -1: the last evaluated one)",
+        "Steps (-1: the last)",
         integer(
             "P1Step", -1, "P1 is the accuracy at the last evaluated step up to this one.", low=-1
         ),
@@ -31,7 +31,7 @@ PROXIES = ("PerformanceMeasures", "RunGroups")
         integer("IntervalEnd", -1, "Last step of the interval of P2 and P3, included.", low=-1),
     ),
     group(
-        "Clamps (the range becomes 0 to 1)",
+        "Clamps (range to 0…1)",
         checkbox("UseClampP1", False, "Clamp P1 to a range and normalize it to that."),
         number("ClampP1", (0.0, 1.0), "Range of P1, accuracy as a fraction."),
         checkbox("UseClampP2", False, "Clamp P2 to a range and normalize it to that."),

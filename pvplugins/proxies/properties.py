@@ -17,6 +17,8 @@ from xml.sax.saxutils import escape, quoteattr
 from paraview.util.vtkAlgorithm import smhint, smproperty, smproxy
 
 CATEGORY = "Ensemble"
+LIVE = '<LiveSource interval="1000"/>'
+"""Let ParaView ask ``GetNeedsUpdate`` of readers and filters, so that plots follow a training."""
 
 
 def spaced(name):
@@ -202,7 +204,7 @@ def filter_proxy(doc, *properties, ports=(), hints=""):
     def decorate(cls):
         content = documentation(doc) + runs_input() + "".join(properties) + output_ports(*ports)
         cls = smproperty.xml(content)(cls)
-        cls = smhint.xml(f'<ShowInMenu category="{CATEGORY}"/>{hints}')(cls)
+        cls = smhint.xml(f'<ShowInMenu category="{CATEGORY}"/>{LIVE}{hints}')(cls)
         name = cls.__name__
         return smproxy.filter(name=name, label=spaced(name), support_reload=False)(cls)
 
@@ -215,7 +217,7 @@ def reader_proxy(doc, *properties, extension, description, ports=(), hints=""):
     def decorate(cls):
         content = documentation(doc) + "".join(properties) + output_ports(*ports)
         cls = smproperty.xml(content)(cls)
-        cls = smhint.xml(hints)(cls)
+        cls = smhint.xml(LIVE + hints)(cls)
         return smproxy.reader(
             name=cls.__name__,
             label=spaced(cls.__name__),

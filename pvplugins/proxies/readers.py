@@ -35,7 +35,7 @@ PROXIES = ("EnsembleReader",)
     extension="pvens",
     description="Ensemble of training runs",
     ports=("Runs", "Tensors"),
-    hints='<LiveSource interval="1000"/><ReloadFiles property="Refresh"/>',
+    hints='<ReloadFiles property="Refresh"/>',
 )
 class EnsembleReader(reader.EnsembleReader):
     """Reader of .pvens files."""

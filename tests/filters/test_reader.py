@@ -12,12 +12,19 @@ from vtkmodules.vtkCommonDataModel import vtkCompositeDataSet
 
 from pvensemble import schema
 from pvensemble.errors import CorruptFileError, PipelineError, StoreError
+from pvensemble.filters import reader as reader_module
 from pvensemble.filters._base import run
+from pvensemble.filters.measures import PerformanceMeasures
 from pvensemble.filters.reader import EnsembleReader
 from pvensemble.store import EnsembleWriter, LayerInfo, RunInfo
 from pvensemble.vtkdata import time
 from pvensemble.vtkdata.arrays import stack_from_image, to_numpy
 from pvensemble.vtkdata.runs import RunsData
+
+
+@pytest.fixture(autouse=True)
+def look_at_once(monkeypatch):
+    monkeypatch.setattr(reader_module, "LIVE_INTERVAL", 0.0)
 
 
 def reader_of(path):
@@ -228,6 +235,35 @@ def test_new_steps_appear_while_training_writes(tmp_path):
     assert runs.columns["validation_accuracy"].tolist() == [0.1, 0.2, 0.3, 0.4]
     assert runs.curve("validation_accuracy")[0][-1] == 110
     assert reader.GetNeedsUpdate() is False
+
+
+def test_filters_downstream_need_an_update_once_when_the_reader_had_one(tmp_path):
+    truth = make_ensemble(tmp_path / "live.pvens", n_lr=2, n_momentum=2, finish=False)
+    reader, first, second = reader_of(truth.path), PerformanceMeasures(), PerformanceMeasures()
+    first.SetInputConnection(reader.GetOutputPort(0))
+    second.SetInputConnection(first.GetOutputPort(0))
+    run(second)
+    assert [a.GetNeedsUpdate() for a in (reader, first, second)] == [False] * 3
+    with EnsembleWriter.open(truth.path) as writer:
+        group = writer.open_group("g000")
+        group.set_states([0], schema.PRUNED, step=100)
+        group.close()
+    assert [a.GetNeedsUpdate() for a in (reader, first, second)] == [True] * 3
+    assert [a.GetNeedsUpdate() for a in (reader, first, second)] == [False] * 3
+
+
+def test_files_are_looked_at_once_a_second_at_most(tmp_path, monkeypatch):
+    truth = make_ensemble(tmp_path / "live.pvens", n_lr=2, n_momentum=2)
+    reader = reader_of(truth.path)
+    run(reader)
+    looks, now = [], [100.0]
+    monkeypatch.setattr(reader_module, "LIVE_INTERVAL", 1.0)
+    monkeypatch.setattr(reader_module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(type(reader._ensemble), "refresh", lambda _: looks.append(1))
+    for step in range(25):
+        now[0] = 100 + step / 10
+        reader.GetNeedsUpdate()
+    assert len(looks) == 3
 
 
 def test_a_group_that_comes_later_is_offered_and_shown(tmp_path):
