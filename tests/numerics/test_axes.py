@@ -207,8 +207,8 @@ def test_layout_hides_constant_and_empty_axes():
 def test_layout_shows_everything_that_is_asked_for():
     layout = axes_layout(COLUMNS, ["lr", "fixed"], ["P1"], hide_constant=False)
     assert [a.name for a in layout.axes] == ["lr", "fixed", "P1"]
-    layout = axes_layout(COLUMNS, ["lr"], [], names=["never", "fixed"])
-    assert [a.name for a in layout.axes] == ["never", "fixed"]
+    layout = axes_layout(COLUMNS, ["lr"], [], names=["never", "lr", "fixed"])
+    assert [a.name for a in layout.axes] == ["never", "lr", "fixed"]
     assert axes_layout(COLUMNS, ["fixed"], []).axes[0].name == "fixed"
 
 
