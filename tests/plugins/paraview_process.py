@@ -47,7 +47,15 @@ def require_paraview(program: str = "pvpython") -> Path:
     return find_paraview(program)
 
 
-def run_in_paraview(body: str, folder: Path, *, timeout: float = 150, **arguments: object) -> dict:
+def run_in_paraview(
+    body: str,
+    folder: Path,
+    *,
+    timeout: float = 150,
+    env: dict | None = None,
+    cwd: Path | None = None,
+    **arguments: object,
+) -> dict:
     """Run statements in pvpython, with the plugin loaded as ``pvensemble pvpython`` does.
 
     Parameters
@@ -58,6 +66,13 @@ def run_in_paraview(body: str, folder: Path, *, timeout: float = 150, **argument
         error outside such a context fails the run.
     folder : Path
         For the script and its result.
+    env, cwd : optional
+        Environment other than the launcher's, and working directory.
+
+    Returns
+    -------
+    dict
+        The script's ``result``, with all it printed as ``stdout``.
 
     Raises
     ------
@@ -77,7 +92,8 @@ def run_in_paraview(body: str, folder: Path, *, timeout: float = 150, **argument
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=environment(),
+        env=environment() if env is None else env,
+        cwd=cwd,
         start_new_session=True,
     )
     try:
@@ -88,4 +104,4 @@ def run_in_paraview(body: str, folder: Path, *, timeout: float = 150, **argument
         raise AssertionError(f"ParaView did not end in {timeout} s:\n{output}") from None
     if process.returncode != 0 or not answer.is_file():
         raise AssertionError(f"ParaView ended with {process.returncode}:\n{output}")
-    return json.loads(answer.read_text())
+    return {"stdout": output, **json.loads(answer.read_text())}
