@@ -230,7 +230,7 @@ class OneRun:
         self._rows = [tuple(row) for row in state.rows.tolist()]
         with torch.no_grad():
             for key, tensor in self._held().items():
-                tensor.copy_(torch.from_numpy(np.ascontiguousarray(state.arrays[key])))
+                tensor.copy_(torch.from_numpy(np.array(state.arrays[key])))
 
     def _held(self) -> dict[str, Tensor]:
         """Return every tensor of the run by its name in a checkpoint."""

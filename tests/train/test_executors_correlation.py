@@ -1,0 +1,119 @@
+"""Correlations of filters against numpy.corrcoef in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pvensemble.train.correlation import ROWS, CorrelationSums, activation_rows
+from pvensemble.train.executors.evaluation import Taps, evaluate
+
+
+def outputs(seed: int = 0, *, mean: float = 0.0, n_images: int = 40) -> np.ndarray:
+    """(runs, images, filters, y, x) with correlated filters."""
+    rng = np.random.default_rng(seed)
+    mixed = rng.normal(size=(3, 6, 6))
+    values = np.einsum("rfg,rngyx->rnfyx", mixed, rng.normal(size=(3, n_images, 6, 15, 16)))
+    return (values + mean * np.arange(1, 7)[:, None, None]).astype(np.float32)
+
+
+def by_numpy(values: np.ndarray) -> np.ndarray:
+    """The definition: one vector a filter, all images and positions concatenated."""
+    return np.stack(
+        [np.corrcoef(run.astype(np.float64).swapaxes(0, 1).reshape(6, -1)) for run in values]
+    )
+
+
+def by_sums(values: np.ndarray, chunk: int) -> np.ndarray:
+    sums = CorrelationSums()
+    for part in torch.from_numpy(values).split(chunk, dim=1):
+        sums.add(activation_rows(part))
+    return sums.result().numpy()
+
+
+@pytest.mark.parametrize("mean", [0.0, 10.0, 1000.0])
+@pytest.mark.parametrize("chunk", [40, 7])
+def test_correlation_is_that_of_numpy_far_from_zero_too(mean, chunk):
+    values = outputs(mean=mean)
+    assert values.shape[1] * 240 > 2 * ROWS
+    got = by_sums(values, chunk)
+    np.testing.assert_allclose(got, by_numpy(values), atol=3e-6)
+    assert got.dtype == np.float32
+
+
+def test_plain_float32_moments_would_fail_this():
+    """The negative control: without shift and float64 the same data miss the tolerance."""
+    values = outputs(mean=1000.0)
+    rows = values[0].swapaxes(0, 1).reshape(6, -1)
+    covariance = rows @ rows.T / rows.shape[1] - np.outer(rows.mean(1), rows.mean(1))
+    deviation = np.sqrt(np.abs(np.diag(covariance)))
+    naive = covariance / np.outer(deviation, deviation)
+    assert np.abs(naive - by_numpy(values)[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3e4, np.nan, np.inf])
+def test_dead_filters_correlate_with_nothing(value):
+    values = outputs()
+    values[1, :, 2] = value
+    got = by_sums(values, 16)
+    clean = by_numpy(outputs())
+    clean[1, 2, :] = clean[1, :, 2] = 0
+    clean[1, 2, 2] = 1
+    np.testing.assert_allclose(got, clean, atol=3e-6)
+
+
+def test_bounds_hold_for_equal_and_opposite_filters():
+    values = outputs(mean=3.0)
+    values[:, :, 1] = values[:, :, 0]
+    values[:, :, 2] = -values[:, :, 0]
+    got = by_sums(values, 9)
+    assert got.min() >= -1
+    assert got.max() <= 1
+    np.testing.assert_allclose(got[:, 0, 1], 1, atol=1e-6)
+    np.testing.assert_allclose(got[:, 0, 2], -1, atol=1e-6)
+    assert (np.diagonal(got, axis1=1, axis2=2) == 1).all()
+
+
+def test_linear_layers_have_one_position():
+    values = np.random.default_rng(0).normal(size=(1, 30, 6)).astype(np.float32)
+    sums = CorrelationSums()
+    sums.add(activation_rows(torch.from_numpy(values)))
+    np.testing.assert_allclose(sums.result()[0], np.corrcoef(values[0].T), atol=3e-6)
+
+
+def test_evaluation_and_correlation_share_the_forward_passes():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Flatten(), nn.Linear(216, 4))
+    images, labels = torch.randn(50, 1, 8, 8), torch.randint(0, 4, (50,))
+    seen: list[int] = []
+    taps = Taps(model, ["0"])
+
+    def forward(part, tapped):
+        seen.append(len(part))
+        if not tapped:
+            return model(part)[None], {}
+        with taps.open():
+            logits = model(part)[None]
+            return logits, {n: o[None] for n, o in taps.outputs.items()}
+
+    with torch.no_grad():
+        loss, accuracy, correlations = evaluate(
+            forward, images, labels, size=45, probe=20, chunk=16
+        )
+        logits, first = model(images[:45]), model[0](images[:20])
+    assert sum(seen) == 45
+    expected = nn.functional.cross_entropy(logits, labels[:45])
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    right = (logits.argmax(1) == labels[:45]).double().mean()
+    assert accuracy.item() == pytest.approx(right.item())
+    rows = first.double().movedim(1, 0).reshape(6, -1)
+    np.testing.assert_allclose(correlations["0"][0], np.corrcoef(rows), atol=3e-6)
+    assert not model[0]._forward_hooks
+    seen.clear()
+    with torch.no_grad():
+        evaluate(forward, images, labels, size=10, probe=30, chunk=16)
+        nothing, _, _ = evaluate(forward, images, labels, size=0, probe=4)
+    assert sum(seen) == 34
+    assert torch.isnan(nothing).all()
