@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 import weakref
 import zlib
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from pathlib import Path
 
 from pvensemble.errors import StoreError
 from pvensemble.store.files import sync_directory, unwritable, write_all
+
+PATIENCE = 0.5
+"""Seconds to wait for a lock: a killed process, or a child before its exec, keeps it a moment."""
 
 
 def encode(sequence: int, record: dict) -> bytes:
@@ -129,15 +133,20 @@ class Journal:
             raise
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"{self.path}: another process is writing this group; wait until it ends, or stop "
-                "it"
-            ) from None
-        except OSError:  # a file system without locks (some network mounts): nothing can be said
-            pass
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    raise StoreError(
+                        f"{self.path}: another process is writing this group; wait until it ends, "
+                        "or stop it"
+                    ) from None
+            except OSError:  # a file system without locks, as some network mounts: nobody can tell
+                return
+            time.sleep(PATIENCE / 20)
 
     def _recover(self) -> None:
         """Read what is there and cut what does not count."""
@@ -166,10 +175,13 @@ class Journal:
         Raises
         ------
         StoreError
-            The system refuses, for example because the disk is full. The index is then as before,
-            and appending can be tried again.
+            The record is nothing that JSON can hold, or the system refuses, for example because
+            the disk is full. The index is then as before, and appending can be tried again.
         """
-        line = encode(len(self.records), record)
+        try:
+            line = encode(len(self.records), record)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"{self.path}: a record cannot be written as JSON: {error}") from error
         try:
             if self._dirty:
                 self._cut()

@@ -152,6 +152,20 @@ def test_submit_waits_once_not_at_every_step(group, monkeypatch):
     background.close()
 
 
+def test_each_commit_has_the_metrics_up_to_its_step(group, monkeypatch):
+    go = threading.Event()
+    commits = []
+    commit, set_states = group.commit, group.set_states
+    monkeypatch.setattr(group, "set_states", lambda *a, **k: go.wait(30) and set_states(*a, **k))
+    monkeypatch.setattr(group, "commit", lambda *a: commits.append(a) or commit(*a))
+    with BackgroundWriter(group) as background:
+        background.set_states([0], "RUNNING", step=0)
+        submit(background, 0)
+        submit(background, 10)
+        go.set()
+    assert [(c[0], c[2]["train_loss"][0].tolist()) for c in commits] == [(0, [0]), (10, [10])]
+
+
 def test_full_disk_skips_and_goes_on_when_there_is_room(group, tmp_path, monkeypatch):
     disk = FullDisk(monkeypatch)
     with BackgroundWriter(group) as background:

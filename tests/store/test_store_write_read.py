@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 from store_samples import (
@@ -124,6 +125,37 @@ def test_metrics_of_different_steps_share_a_commit(tmp_path):
     assert ensemble.curve("loss").steps.tolist() == [2, 4]
     assert ensemble.curve("loss").values.tolist() == [[50, 51], [52, 53]]
     np.testing.assert_array_equal(ensemble.curve("steps").values, [[1.5, np.nan]])
+
+
+def test_commits_of_metrics_at_one_step_do_not_replace_each_other(tmp_path):
+    with create(tmp_path / "a.pvens") as writer:
+        group = writer.create_group(sample_runs(1))
+        for i, metric in enumerate(["loss", "accuracy", "norm"]):
+            group.commit(4, {}, {metric: ([4], [[i + 0.5]])})
+    ensemble = Ensemble.open(tmp_path / "a.pvens")
+    values = [ensemble.curve(m).values.tolist() for m in ("loss", "accuracy", "norm")]
+    assert values == [[[0.5]], [[1.5]], [[2.5]]]
+
+
+def test_image_follows_the_specification(sample):
+    """VTKHDF 1.0, with what older readers insist on: a type of fixed length in ASCII."""
+    path = sample.with_name("sample.pvens.d") / "g000/conv1.weight/s000020.vtkhdf"
+    with h5py.File(path, "r") as file:
+        assert list(file) == ["VTKHDF"]
+        root = file["VTKHDF"]
+        kind = root.attrs.get_id("Type").get_type()
+        assert not kind.is_variable_str()
+        assert kind.get_cset() == h5py.h5t.CSET_ASCII
+        assert root.attrs["Type"] == b"ImageData"
+        assert root.attrs["Version"].tolist() == [1, 0]
+        assert root.attrs["WholeExtent"].tolist() == [0, 8, 0, 15, 0, 4]
+        assert root.attrs["Origin"].tolist() == [0, 0, 0]
+        assert root.attrs["Spacing"].tolist() == [1, 1, 1]
+        assert root.attrs["Direction"].tolist() == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+        assert list(root) == ["CellData"]
+        data = root["CellData/weight"]
+        assert (data.shape, data.dtype, data.chunks) == ((4, 15, 8), np.float32, None)
+    assert path.read_bytes()[8] == 0  # version 0 of the superblock: every HDF5 reads it
 
 
 def test_nan_and_infinity_survive(tmp_path):
@@ -370,6 +402,17 @@ def test_impossible_groups_are_refused_and_leave_nothing(tmp_path, runs, layers,
     with pytest.raises(StoreError, match=message):
         writer.create_group(runs, layers)
     assert list((tmp_path / "a.pvens.d").iterdir()) == []
+
+
+@pytest.mark.parametrize("space", [{"x": float("nan")}, {"x": {1, 2}}])
+def test_what_json_cannot_hold_is_refused(tmp_path, space):
+    with pytest.raises(StoreError, match="cannot be written as JSON"):
+        create(tmp_path / "a.pvens", sessions=[SessionInfo("s", space=space)])
+    create(tmp_path / "a.pvens")
+    writer = create(tmp_path / "a.pvens", exist_ok=True, sessions=[SessionInfo("s", space=space)])
+    with pytest.raises(StoreError, match="cannot be written as JSON"):
+        writer.create_group([RunInfo("a", {}, session="s")])
+    assert Ensemble.open(tmp_path / "a.pvens").n_runs == 0
 
 
 def test_group_names(tmp_path):
