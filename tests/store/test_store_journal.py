@@ -31,9 +31,14 @@ def test_line_round_trip():
     assert decode(line[:-1]) == (7, {"a": [1, 2.5, None, "ü"]})
 
 
-def test_nan_is_refused():
-    with pytest.raises(ValueError, match="JSON compliant"):
-        encode(0, {"a": float("nan")})
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}])
+def test_what_json_cannot_hold_is_refused(tmp_path, value):
+    index = Journal(tmp_path / "index.pvj")
+    with pytest.raises(StoreError, match=r"index\.pvj: a record cannot be written as JSON"):
+        index.append({"a": value})
+    index.append(RECORDS[0])
+    index.close()
+    assert (tmp_path / "index.pvj").read_bytes() == encode(0, RECORDS[0])
 
 
 def test_truncation_at_every_byte_gives_the_whole_records_before_it():
