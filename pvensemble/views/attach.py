@@ -14,7 +14,7 @@ from pvensemble.views.brush import AxisBrush, CellBrush, CurveBrush
 from pvensemble.views.charts import BAR
 from pvensemble.views.data import display_of
 from pvensemble.views.layout import Fit
-from pvensemble.views.link import follow_with_property, link_runs
+from pvensemble.views.link import follow, link_runs
 from pvensemble.views.pipeline import find
 
 PARALLEL, HEAT_MAP, GRAPH, GROUPS = (
@@ -53,8 +53,8 @@ def attach() -> list[Any]:
                 _attached.append(Fit(view, plot, outputs, right=right))
                 _attached.append(brush(view, plot))
     if linked:
-        for graph in plots[GRAPH]:
-            _attached.append(follow_with_property(linked[0], graph, views_of(graph)))
+        seen = [view for found in plots.values() for plot in found for view in views_of(plot)]
+        _attached.append(follow(linked[0], plots[GRAPH], seen))
     return list(_attached)
 
 

@@ -42,6 +42,8 @@ class Brush:
         """Select what the gesture chose."""
         old = selected_runs(self.plot)
         select_runs(self.plot, combined(old, self.runs_at(gesture), gesture.how))
+        # Observers drew the views before this one's own highlight was in place.
+        self.button.view.SMProxy.StillRender()
 
     def outline(self, gesture: Gesture) -> tuple[float, float, float, float]:
         """Return the rectangle to draw while dragging."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from paraview import servermanager, simple
 
-from pvensemble.schema import CODE_SUFFIX, COMBINED, GROUP_COLOR, RUN_INDEX
+from pvensemble.schema import CODE_SUFFIX, COMBINED, GROUP_COLOR
 from pvensemble.views import colors, pipeline
 from pvensemble.views.data import display_of
 from pvensemble.views.layout import look_at
@@ -82,10 +82,8 @@ def native_parallel_coordinates(runs: Any) -> Any:
     simple.RenameView("ParaView's Parallel Coordinates", view)
     display = simple.Show(runs, view, "ParallelCoordinatesRepresentation")
     shown = pipeline.varying(runs, pipeline.numeric(runs, pipeline.axes_of(runs)))
-    hidden = [n for n in [*pipeline.columns(runs), *display.SeriesVisibility[::2]] if n not in shown]
-    display.SeriesVisibility = [v for n in shown for v in (n, "1")] + [
-        v for n in dict.fromkeys(hidden) for v in (n, "0")
-    ]
+    # ParaView shows what is listed, in this order, whatever the flag says.
+    display.SeriesVisibility = [value for name in shown for value in (name, "1")]
     return view
 
 
@@ -95,8 +93,8 @@ def spreadsheet(runs: Any) -> Any:
     simple.RenameView("Runs", view)
     simple.Show(runs, view, "SpreadSheetRepresentation")
     view.FieldAssociation = "Cell Data"
-    view.ColumnToSort = RUN_INDEX
-    hidden = [n for n in pipeline.columns(runs) if n.endswith(CODE_SUFFIX) or n == GROUP_COLOR]
     if hasattr(view, "HiddenColumnLabels"):
-        view.HiddenColumnLabels = [*hidden, "Cell Type", "Cell ID"]
+        codes = [n for n in pipeline.columns(runs) if n.endswith(CODE_SUFFIX)]
+        color = [GROUP_COLOR, f"{GROUP_COLOR}_Magnitude"]
+        view.HiddenColumnLabels = [*codes, *color, "Cell Type", "Cell ID", "vtkOriginalCellIds"]
     return view

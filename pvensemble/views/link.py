@@ -73,25 +73,22 @@ class Follower:
         self.react(runs)
 
 
-def follow_with_property(
-    source: Any, target: Any, views: Sequence[Any], name: str = "Runs"
-) -> Follower:
-    """Let a filter's property hold the runs selected on a source, as ``"0-4,9"``.
+def follow(source: Any, targets: Sequence[Any], views: Sequence[Any]) -> Follower:
+    """Let filters' property ``Runs`` hold the runs selected on a source; draw views again.
 
     Parameters
     ----------
     source : proxy
         Whose selection is followed.
-    target : proxy
-        The filter.
+    targets : sequence of proxy
+        Filters whose ``Runs`` becomes ``"0-4,9"``, or empty when nothing is selected.
     views : sequence of proxy
         Views that are drawn again.
-    name : str
-        The property; empty text when nothing is selected.
     """
 
     def react(runs: np.ndarray) -> None:
-        setattr(target, name, format_runs(runs))
+        for target in targets:
+            target.Runs = format_runs(runs)
         for view in views:
             view.SMProxy.StillRender()
 

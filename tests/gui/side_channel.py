@@ -1,7 +1,8 @@
 """A scene for tests: builds the scene of ``PVENSEMBLE_TEST_SCENE``, then answers questions.
 
-It runs inside the ParaView window. A timer looks for ``question.json`` in ``PVENSEMBLE_TEST_FOLDER``
-and answers into ``answer.json``. It changes nothing by itself: selections are made by the mouse.
+It runs inside the ParaView window. A timer looks for ``question.json`` in the folder
+``PVENSEMBLE_TEST_FOLDER`` and answers into ``answer.json``. It changes nothing by itself:
+selections are made by the mouse.
 """
 
 import json
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from paraview import simple
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
 from pvensemble.views import link
 from pvensemble.views.data import cells_of, fetch
@@ -109,9 +112,15 @@ def points(source):
     return [c.tolist() for c in np.split(cells.corners, cells.offsets[1:-1])]
 
 
-def screenshot(view, file):
-    """Save a picture of a view."""
-    return bool(simple.SaveScreenshot(file, _state["scene"].views[view]))
+def color_count(view, color):
+    """Number of pixels of nearly this colour in what a view shows now; nothing is drawn again."""
+    picture = vtkWindowToImageFilter()
+    picture.SetInput(_state["scene"].views[view].GetRenderWindow())
+    picture.ShouldRerenderOff()
+    picture.ReadFrontBufferOff()
+    picture.Update()
+    pixels = vtk_to_numpy(picture.GetOutput().GetPointData().GetScalars()).astype(int)
+    return int((np.abs(pixels[:, :3] - color).max(axis=1) < 40).sum())
 
 
 def show_tab(view):
@@ -133,5 +142,5 @@ def unlink():
 
 ANSWERS = {
     f.__name__: f
-    for f in (selected, mouse, pixel, axis, points, screenshot, show_tab, views, unlink)
+    for f in (selected, mouse, pixel, axis, points, color_count, show_tab, views, unlink)
 }
