@@ -65,7 +65,6 @@ class PerformanceHeatMap(EnsembleAlgorithm):
         self._layout = ONE_PAIR
         self._label_size = 3.6
         self._bins = 0
-        self._columns: list[str] = []
 
     def SetXAxis(self, name: str) -> None:
         """Hyper-parameter to the right; empty for the first that varies."""
@@ -85,8 +84,9 @@ class PerformanceHeatMap(EnsembleAlgorithm):
         self._set("layout", LAYOUTS[layout] if by_number else layout)
 
     def GetColumnNames(self) -> list[str]:
-        """Columns of the last input, for the lists in the panel."""
-        return ["", *self._columns]
+        """Columns of the input, for the lists in the panel."""
+        runs = self.current_runs()
+        return ["", *(runs.columns if runs else [])]
 
     def SetLabelSize(self, size: float) -> None:
         """Font size in percent of the side of the plot."""
@@ -98,7 +98,6 @@ class PerformanceHeatMap(EnsembleAlgorithm):
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)
-        self._columns = list(runs.columns)
         measure = self._measure(runs)
         maps = self._maps(runs, runs.column(measure) if measure else None)
         self.report(0.4, "Cells")

@@ -53,7 +53,6 @@ class LossAccuracyGraph(EnsembleAlgorithm):
         self._log_loss = False
         self._label_size = 3.6
         self._show_playhead = True
-        self._metrics: list[str] = []
 
     def SetAccuracyMetric(self, name: str) -> None:
         """Metric of the upper panel; empty for the ensemble's accuracy."""
@@ -64,8 +63,9 @@ class LossAccuracyGraph(EnsembleAlgorithm):
         self._set("loss_metric", name or "")
 
     def GetMetricNames(self) -> list[str]:
-        """Metrics of the last input, for the lists in the panel."""
-        return ["", *self._metrics]
+        """Metrics of the input, for the lists in the panel."""
+        runs = self.current_runs()
+        return ["", *(runs.metric_names if runs else [])]
 
     def SetRuns(self, text: str) -> None:
         """Runs that are drawn, ``0-4,9``; empty for all."""
@@ -85,7 +85,6 @@ class LossAccuracyGraph(EnsembleAlgorithm):
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)
-        self._metrics = runs.metric_names
         if not (np.isfinite(self._label_size) and self._label_size > 0):
             raise OptionError(f"Label Size must be a positive number, got {self._label_size}")
         drawn = self._drawn(runs)
