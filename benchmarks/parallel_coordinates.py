@@ -65,16 +65,16 @@ def produced(data):
 
 
 def native_view(runs, names):
-    """Return ParaView's view of the runs, and their source."""
+    """Return ParaView's view of the runs, and their source, which has nothing but the axes."""
     view = simple.CreateView("ParallelCoordinatesChartView")
     view.ViewSize = list(SIZE)
-    source = produced(runs)
+    data = runs.NewInstance()
+    data.CopyStructure(runs)
+    for name in names:
+        data.GetCellData().AddArray(runs.GetCellData().GetArray(name))
+    source = produced(data)
     shown = simple.Show(source, view)
-    series = []
-    for k in range(runs.GetCellData().GetNumberOfArrays()):
-        name = runs.GetCellData().GetArrayName(k)
-        series += [name, "1" if name in names else "0"]
-    shown.SeriesVisibility = series
+    shown.SeriesVisibility = [part for name in names for part in (name, "1")]
     return view, source
 
 
