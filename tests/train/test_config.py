@@ -51,6 +51,7 @@ def test_cifar10_preset_is_caffes_quick():
     options = settings.model.options
     assert [options[k] for k in ("conv1", "conv2", "conv3", "fc1")] == [32, 32, 64, 64]
     assert (options["init"], settings.data.subtract) == ("gaussian", "mean_image")
+    assert settings.data.scale == 1 / 16
     assert (settings.schedule, settings.bias_lr_multiplier) == ("constant", 2)
 
 
