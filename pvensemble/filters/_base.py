@@ -65,6 +65,8 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
             vtkDemandDrivenPipeline.REQUEST_DATA()
         ):
             self.error = None
+        if request.Has(vtkDemandDrivenPipeline.REQUEST_DATA()) and _piece(request, outInfo) > 0:
+            return 1  # in parallel the first process holds all runs, the others none
         try:
             return int(super().ProcessRequest(request, inInfo, outInfo))
         except Exception as error:
@@ -141,6 +143,14 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
         """Tell whether the user asked to stop; the filter should then return 1 at once."""
         check = getattr(self, "CheckAbort", None)
         return bool(check() if check else self.GetAbortExecute())
+
+
+def _piece(request: vtkInformation, outInfo: vtkInformation) -> int:
+    """Return the number of the process that is asked for data."""
+    port = max(request.Get(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT()), 0)
+    info = outInfo.GetInformationObject(port)
+    key = _Pipeline.UPDATE_PIECE_NUMBER()
+    return info.Get(key) if info is not None and info.Has(key) else 0
 
 
 def spaced(algorithm: object) -> str:

@@ -132,6 +132,16 @@ def test_forgotten_return_value_is_an_error(runs):
         run(algorithm)
 
 
+def test_in_parallel_the_first_process_holds_all_runs(runs):
+    algorithm = connected(runs)
+    algorithm.UpdatePiece(1, 2, 0)
+    assert algorithm.executed == 0
+    assert algorithm.GetOutputDataObject(0).GetNumberOfCells() == 0
+    algorithm.UpdatePiece(0, 2, 0)
+    assert algorithm.executed == 1
+    assert algorithm.GetOutputDataObject(0).GetNumberOfCells() == 3
+
+
 def test_progress_and_abort_reach_vtk(runs):
     seen = []
     algorithm = connected(runs)
