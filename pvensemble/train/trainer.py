@@ -9,16 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvensemble.errors import ConfigError, DataError
-from pvensemble.store import Ensemble, EnsembleWriter, LayerInfo, RunInfo
+from pvensemble.errors import ConfigError
 from pvensemble.train.config import TrainConfig
-from pvensemble.train.data import load_data
 from pvensemble.train.executors import choose
 from pvensemble.train.executors.events import (
     Control,
     Diverged,
     Event,
-    Job,
     Message,
     Report,
     Saved,
@@ -26,21 +23,12 @@ from pvensemble.train.executors.events import (
     Started,
 )
 from pvensemble.train.group_output import GroupOutput
-from pvensemble.train.models import build_model
+from pvensemble.train.preparation import load_all_data, make_job, open_ensemble, open_group
 from pvensemble.train.progress import Progress, Speed
-from pvensemble.train.provenance import (
-    check_same,
-    hyper_parameters,
-    provenance,
-    session_infos,
-)
-from pvensemble.train.recording import recorded_layers, schedule_of
-from pvensemble.train.search import RunSpec, group_runs, sample_runs
+from pvensemble.train.search import sample_runs
 
 log = logging.getLogger(__name__)
 
-GROUP_SIZE = 1024
-"""Runs in one group at most: its stacks are handled as wholes."""
 CHECKPOINT_SECONDS = 60.0
 PROGRESS_SECONDS = 0.2
 
@@ -109,14 +97,14 @@ def train(
     specs = sample_runs(config)
     if not specs:
         raise ConfigError(f"{config.file}: the search space has no runs")
-    data = _load_data(config, specs, data_dir)
+    data = load_all_data(config, specs, data_dir)
     chosen = executor(data) if executor else choose(device, workers, data)
-    writer, groups = _open_ensemble(config, specs, path, resume, chosen.description)
+    writer, groups = open_ensemble(config, specs, path, resume, chosen.description)
     outputs: list[GroupOutput] = []
     try:
         for number, (members, name) in enumerate(groups):
-            job = _job(config, members, number, data)
-            outputs.append(GroupOutput(job, _open_group(writer, job, members, name)))
+            job = make_job(config, members, number, data)
+            outputs.append(GroupOutput(job, open_group(writer, job, members, name)))
         training = _Training(outputs, on_progress, stop)
         training.run(chosen)
     finally:
@@ -252,75 +240,3 @@ class _Training:
             seconds=time.monotonic() - self._begin,
             skipped=tuple(self._skipped),
         )
-
-
-# -- before training -------------------------------------------------------------------------------
-
-
-def _load_data(config: TrainConfig, specs: Sequence[RunSpec], data_dir: str | Path | None) -> dict:
-    """Load every data set that a run uses, and check that the configuration fits it."""
-    data = {}
-    for settings in (s.settings for s in specs):
-        if settings.data not in data:
-            data[settings.data] = load_data(settings.data, data_dir)
-            data[settings.data].probe(config.record.probe)
-        n_train = len(data[settings.data].train)
-        if settings.batch_size > n_train:
-            raise DataError(
-                f"train.batch_size: got {settings.batch_size}, allowed: at most the {n_train} "
-                f"training images of {data[settings.data].name}"
-            )
-    return data
-
-
-def _open_ensemble(
-    config: TrainConfig, specs: Sequence[RunSpec], path: Path, resume: bool, device: str
-) -> tuple[EnsembleWriter, list[tuple[list[RunSpec], str | None]]]:
-    """Create or re-open the ensemble; return it and its groups with their names, None if new."""
-    if not (resume and path.exists()):
-        writer = EnsembleWriter.create(
-            path,
-            name=config.name,
-            sessions=session_infos(config),
-            hyper_parameters=hyper_parameters(config),
-            provenance=provenance(config, device),
-        )
-        return writer, [(members, None) for members in group_runs(specs, GROUP_SIZE)]
-    writer = EnsembleWriter.open(path)
-    check_same(writer.manifest.provenance, config, path)
-    left = {s.run_id: s for s in specs}
-    groups: list[tuple[list[RunSpec], str | None]] = []
-    for group in Ensemble.open(path).groups:
-        if all(run.run_id in left for run in group.runs):
-            groups.append(([left.pop(run.run_id) for run in group.runs], group.name))
-    groups += [(members, None) for members in group_runs(list(left.values()), GROUP_SIZE)]
-    return writer, groups
-
-
-def _open_group(writer: EnsembleWriter, job: Job, members: Sequence[RunSpec], name: str | None):
-    if name is not None:
-        return writer.open_group(name)
-    runs = [RunInfo(s.run_id, s.params, s.settings.seed, s.session, s.run_index) for s in members]
-    layers = [LayerInfo(x.name, x.type, x.shape, x.kinds) for x in job.layers]
-    return writer.create_group(runs, layers)
-
-
-def _job(config: TrainConfig, members: Sequence[RunSpec], number: int, data: dict) -> Job:
-    settings = members[0].settings
-    model = build_model(
-        settings.model,
-        input_shape=data[settings.data].input_shape,
-        n_classes=data[settings.data].n_classes,
-        seed=settings.seed,
-    )
-    return Job(
-        group=number,
-        data=settings.data,
-        settings=tuple(s.settings for s in members),
-        schedule=schedule_of(config, settings.steps),
-        layers=recorded_layers(model, config.record),
-        positions=tuple(range(len(members))),
-        dtype=config.record.dtype,
-        probe=config.record.probe,
-        evaluate_size=config.evaluate.size,
-    )

@@ -12,9 +12,9 @@ from pvensemble.train.data import batch_indices, load_data
 from pvensemble.train.executors import InProcess
 from pvensemble.train.executors.events import Control, Report
 from pvensemble.train.models import build_model
+from pvensemble.train.preparation import make_job
 from pvensemble.train.schedules import lr_at
 from pvensemble.train.search import sample_runs
-from pvensemble.train.trainer import _job
 
 OPTIMIZERS = {
     "sgd": ["train.optimizer=sgd"],
@@ -73,7 +73,7 @@ def reference(settings, data) -> list[dict]:
 def ensemble(config, data, *, vectorized: bool) -> tuple[list, dict[int, list[Report]]]:
     """Train all runs; return their settings and each run's reports, one a step."""
     specs = sample_runs(config)
-    job = _job(config, specs, 0, {specs[0].settings.data: data})
+    job = make_job(config, specs, 0, {specs[0].settings.data: data})
     executor = InProcess({job.data: data}, vectorized=vectorized)
     reports: dict[int, list[Report]] = {i: [] for i in range(len(specs))}
     for event in executor.run([job], Control()):

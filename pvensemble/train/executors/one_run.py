@@ -21,7 +21,15 @@ from pvensemble.train.executors.device_data import DeviceData
 from pvensemble.train.executors.evaluation import Taps, evaluate
 from pvensemble.train.executors.events import Job, RunState, divergence
 from pvensemble.train.models import build_model
-from pvensemble.train.optimizers import SLOTS, change, hyper_of, is_bias, new_slots, subtract
+from pvensemble.train.optimizers import (
+    SLOTS,
+    change,
+    fused_sgd,
+    hyper_of,
+    is_bias,
+    new_slots,
+    subtract,
+)
 from pvensemble.train.recording import as_recorded
 from pvensemble.train.schedules import lr_at
 
@@ -50,6 +58,7 @@ class OneRun:
         self._hyper = hyper_of(settings)
         multiplier = float(settings.bias_lr_multiplier)
         self._factors = [multiplier if is_bias(n) else 1.0 for n in self.names]
+        self._fused = settings.optimizer == "sgd"
         self._tapped = [x.name for x in job.layers if schema.CORRELATION in x.kinds]
         self._taps = Taps(self.model, self._tapped)
         self._random = draws_random_numbers(self.model, settings.model.name)
@@ -107,11 +116,27 @@ class OneRun:
     def _update(self) -> None:
         s = self.settings
         rate = lr_at(s, self.step)
+        if self._fused and self._update_fused(rate):
+            return
         for i, p in enumerate(self.parameters):
             if p.grad is not None:
                 slots = [slot[i] for slot in self._slots]
                 step = change(s.optimizer, p, p.grad, slots, self._hyper, self.step)
                 subtract(p, step, rate * self._factors[i])
+
+    def _update_fused(self, rate: float) -> bool:
+        """Update all parameters of equal learning rate at once; False when that cannot be done."""
+        (buffers,) = self._slots
+        for factor in set(self._factors):
+            chosen = [
+                (p, p.grad, buffer)
+                for p, f, buffer in zip(self.parameters, self._factors, buffers)
+                if f == factor and p.grad is not None
+            ]
+            if chosen and not fused_sgd(*map(list, zip(*chosen)), self._hyper, rate * factor):
+                self._fused = False
+                return False
+        return True
 
     def _precision(self):
         if self.settings.precision == "bf16":

@@ -1,0 +1,207 @@
+"""Speed of training the ``mnist`` preset on CPU cores, against the plain PyTorch loop.
+
+Both train one run at a time in as many processes as there are cores, one thread each; they
+alternate, so that whatever else the machine does meets both. The plain loop is the same network
+and optimizer as a tutorial writes it: NCHW, ``torch.optim.SGD``, ``loss.backward()``.
+
+    python benchmarks/train_cpu.py --data DIR        (DIR/MNIST/raw; random images without)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+LOOPS = ("plain", "float32", "bf16")
+
+
+def main() -> None:
+    """Run the processes, print medians, spread and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="directory of the data sets")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--preset", default="mnist")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--worker", choices=(*LOOPS, "gemm"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        _worker(args)
+        return
+    print(f"machine: {_processor()}, {args.processes} processes of one thread, load {_load()}")
+    import torch
+
+    print(f"torch {torch.__version__}, python {platform.python_version()}, preset {args.preset}")
+    found = {loop: [] for loop in (*LOOPS, "gemm")}
+    for _ in range(args.repeats):
+        for loop in found:
+            found[loop].append(_measure(loop, args))
+    base = found["plain"]
+    heads = ("min", "max", "CPU ms/step", "ratio", "by CPU")
+    print(f"{'loop':<10}{'run-steps/s':>12}" + "".join(f"{head:>12}" for head in heads))
+    for loop in LOOPS:
+        wall = [w for w, _ in found[loop]]
+        cpu = statistics.median(c for _, c in found[loop])
+        ratio = statistics.median(a[0] / b[0] for a, b in zip(found[loop], base))
+        cpu_ratio = statistics.median(b[1] / a[1] for a, b in zip(found[loop], base))
+        print(
+            f"{loop:<10}{statistics.median(wall):>12.1f}{min(wall):>12.1f}{max(wall):>12.1f}"
+            f"{1e3 * cpu:>12.2f}{ratio:>12.2f}{cpu_ratio:>12.2f}"
+        )
+    gemm = statistics.median(1 / c for _, c in found["gemm"])
+    print(f"float32 GEMM 1024, one thread: {2 * 1024**3 * gemm / 1e9:.0f} GFLOP/s of CPU time")
+    print(
+        f"load at the end {_load()}; ratio by wall time, and by CPU time (others do not disturb it)"
+    )
+
+
+def _measure(loop: str, args: argparse.Namespace) -> tuple[float, float]:
+    """Return steps per second of all processes together, and CPU seconds a step."""
+    environment = dict(os.environ, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    if loop in ("float32", "bf16"):
+        from pvensemble.train.executors.pool import MEMORY
+
+        environment.update(MEMORY)
+    command = [sys.executable, __file__, "--worker", loop, "--seconds", str(args.seconds)]
+    command += ["--preset", args.preset, *(["--data", args.data] if args.data else [])]
+    processes = [
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(args.processes)
+    ]
+    for process in processes:
+        process.stdout.readline()  # ready
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    results = [[float(x) for x in p.communicate()[0].split()] for p in processes]
+    speed = sum(steps / wall for steps, wall, _ in results)
+    return speed, statistics.mean(cpu / steps for steps, _, cpu in results)
+
+
+def _worker(args: argparse.Namespace) -> None:
+    """Measure one loop in this process; print steps, wall seconds and CPU seconds."""
+    import torch
+
+    torch.set_num_threads(1)
+    if args.worker == "gemm":
+        a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+        step = lambda: a @ b  # noqa: E731
+    else:
+        step = _plain(args) if args.worker == "plain" else _ours(args)
+    for _ in range(3):
+        step()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    steps, begin, cpu = 0, time.perf_counter(), time.process_time()
+    while time.perf_counter() - begin < args.seconds:
+        step()
+        steps += 1
+    print(steps, time.perf_counter() - begin, time.process_time() - cpu)
+
+
+def _run(args: argparse.Namespace):
+    """Return the preset's middle run and its data set."""
+    from pvensemble.train.config import load_config
+    from pvensemble.train.search import sample_runs
+
+    overrides = [] if args.worker != "bf16" else ["train.precision=bf16"]
+    config = load_config(args.preset, overrides)
+    specs = sample_runs(config)
+    return config, specs[len(specs) // 2], _data(args, specs[0].settings)
+
+
+def _data(args: argparse.Namespace, settings):
+    import torch
+
+    from pvensemble.train.data import DataSets, Split, load_data
+
+    if args.data:
+        return load_data(settings.data, args.data)
+    shape = (3, 32, 32) if "cifar" in args.preset else (1, 28, 28)
+    torch.manual_seed(0)
+    split = Split(torch.randn(6000, *shape), torch.randint(0, 10, (6000,)))
+    return DataSets(split, split, split, 10, "random")
+
+
+def _plain(args: argparse.Namespace):
+    """Return a step of the plain loop."""
+    import torch
+    from torch.nn import functional
+
+    from pvensemble.train.models import build_model
+    from pvensemble.train.schedules import lr_at
+
+    _, spec, data = _run(args)
+    s = spec.settings
+    model = build_model(s.model, input_shape=data.input_shape, n_classes=10, seed=s.seed)
+    named = list(model.named_parameters())
+    groups = [
+        {"params": [p for n, p in named if not n.endswith("bias")], "factor": 1.0},
+        {"params": [p for n, p in named if n.endswith("bias")], "factor": s.bias_lr_multiplier},
+    ]
+    optimizer = torch.optim.SGD(
+        groups, lr=s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay
+    )
+    images, labels = data.train.images, data.train.labels
+    losses: list[float] = []
+
+    def step() -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = lr_at(s, len(losses)) * group["factor"]
+        batch = torch.randint(0, len(labels), (s.batch_size,))
+        optimizer.zero_grad()
+        logits = model(images[batch])
+        loss = functional.cross_entropy(logits, labels[batch])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    return step
+
+
+def _ours(args: argparse.Namespace):
+    """Return a step of the sequential executor: loss, accuracy, gradient, update."""
+    import torch
+
+    from pvensemble.train.executors.device_data import DeviceData
+    from pvensemble.train.executors.engine import worker_arithmetic
+    from pvensemble.train.executors.one_run import OneRun
+    from pvensemble.train.preparation import make_job
+
+    config, spec, data = _run(args)
+    arithmetic = worker_arithmetic(torch.device("cpu"))
+    arithmetic.__enter__()
+    job = make_job(config, [spec], 0, {spec.settings.data: data})
+    run = OneRun(job, 0, DeviceData(data, torch.device("cpu")))
+
+    def step() -> None:
+        run._rows.append(run._backward())
+        run._update()
+        run.step += 1
+
+    return step
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _load() -> str:
+    return " ".join(f"{x:.1f}" for x in os.getloadavg())
+
+
+if __name__ == "__main__":
+    main()
