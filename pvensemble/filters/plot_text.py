@@ -24,7 +24,7 @@ from pvensemble.vtkdata.arrays import to_numpy
 _EM = 64.0
 _BASELINE = 14.0  # of VTK's bold Arial at font size 64, above the lower edge of its box
 _FREETYPE = 1  # never let "$" start a formula
-_CURVE_STEPS = 3
+_CURVE_STEPS = 2
 CAP_HEIGHT = 0.73
 LINE_HEIGHT = 1.2
 

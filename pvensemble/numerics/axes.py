@@ -29,7 +29,7 @@ RAIL = -0.09
 LOG_RATIO = 100.0
 MAX_CATEGORIES = 5
 MAX_GRID_VALUES = 12
-MAX_LABEL = 24
+MAX_LABEL = 40
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ class Axis:
     quantiles: np.ndarray = field(default_factory=lambda: np.empty(0))
     """Percentile axes: position of each knot."""
     n_missing: int = 0
+    cuts_low: bool = False
+    cuts_high: bool = False
+    """Whether values lie outside the range and are drawn at its ends."""
 
     @property
     def is_constant(self) -> bool:
@@ -166,6 +169,7 @@ def _numeric_axis(name, values, scale, limits, flipped) -> Axis:
         lo, hi = float(finite.min()), float(finite.max())
     else:
         lo = hi = np.nan
+    cuts = bool(np.any(finite < lo)), bool(np.any(finite > hi))
     clamped = np.clip(finite, lo, hi) if len(finite) else finite
     knots, counts = np.unique(clamped, return_counts=True)
     quantiles = np.empty(0)
@@ -175,7 +179,18 @@ def _numeric_axis(name, values, scale, limits, flipped) -> Axis:
         lo, hi = float(knots[0]), float(knots[-1])
     elif scale == PERCENTILE and len(knots):
         lo = hi = float(knots[0])
-    return Axis(name, scale, lo, hi, flipped, knots=knots, quantiles=quantiles, n_missing=n_missing)
+    return Axis(
+        name,
+        scale,
+        lo,
+        hi,
+        flipped,
+        knots=knots,
+        quantiles=quantiles,
+        n_missing=n_missing,
+        cuts_low=cuts[0],
+        cuts_high=cuts[1],
+    )
 
 
 def _check_limits(name: str, limits, scale: str) -> None:
@@ -346,6 +361,10 @@ def axis_ticks(axis: Axis, n: int = 6, *, grid_values: bool = True) -> list[Tick
     grid_values : bool
         Label the real values when there are at most ``MAX_GRID_VALUES`` of them.
 
+    Notes
+    -----
+    An end of the range at which values from outside are drawn is labelled with ≤ or ≥.
+
     Returns
     -------
     list of Tick
@@ -359,9 +378,15 @@ def axis_ticks(axis: Axis, n: int = 6, *, grid_values: bool = True) -> list[Tick
         texts = short_labels(axis.labels, MAX_LABEL)
         ticks = [Tick(float(p), t, float(c)) for p, t, c in zip(place, texts, codes)]
         return sorted(ticks, key=lambda tick: tick.position)
-    values = _tick_values(axis, n, grid_values)
+    ends = [axis.lo] * axis.cuts_low + [axis.hi] * axis.cuts_high
+    values = np.unique(np.concatenate([_tick_values(axis, n, grid_values), ends]))
+    texts = number_labels(values)
+    if axis.cuts_low:
+        texts[0] = "≤ " + texts[0]
+    if axis.cuts_high:
+        texts[-1] = "≥ " + texts[-1]
     place = positions(axis, values)
-    ticks = [Tick(float(p), t, float(v)) for p, t, v in zip(place, number_labels(values), values)]
+    ticks = [Tick(float(p), t, float(v)) for p, t, v in zip(place, texts, values)]
     return sorted(ticks, key=lambda tick: tick.position)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+MAX_SAMPLES = 16
 _CHUNK = 4_000_000
 
 
@@ -42,21 +43,34 @@ def line_density(
         last = n_columns if k == n_axes - 2 else int(np.ceil(at[k + 1] - 1e-9))
         t = np.clip((np.arange(first, last) - at[k]) / (at[k + 1] - at[k]), 0.0, 1.0)
         pairs, weights = np.unique(rows[:, k] * n_rows + rows[:, k + 1], return_counts=True)
-        counts[:, first:last] = _segment(pairs // n_rows, pairs % n_rows, weights, t, n_rows)
+        start, span = pairs // n_rows, pairs % n_rows - pairs // n_rows
+        # Samples in each column: as many as rows that the line passes there, in powers of two.
+        rows_passed = np.maximum(np.abs(span) / (at[k + 1] - at[k]), 1.0)
+        samples = np.minimum(2 ** np.ceil(np.log2(rows_passed)).astype(np.int64), MAX_SAMPLES)
+        for n_samples in np.unique(samples):
+            lines = samples == n_samples
+            counts[:, first:last] += _segment(
+                start[lines], span[lines], weights[lines], t, n_rows, n_samples
+            )
     return counts
 
 
-def _segment(start, end, weights, t, n_rows) -> np.ndarray:
-    """Count weighted straight lines from row ``start`` to row ``end`` at the fractions ``t``."""
+def _segment(start, span, weights, t, n_rows, n_samples) -> np.ndarray:
+    """Count weighted straight lines from row ``start`` over ``span`` rows at the fractions ``t``.
+
+    Steep lines are sampled several times in each column, or they would be dotted.
+    """
     n = len(t)
+    column_width = t[1] - t[0] if n > 1 else 0.0
+    shifts = (np.arange(n_samples) + 0.5) / n_samples - 0.5
+    at = np.clip(t[:, None] + shifts * column_width, 0.0, 1.0).ravel()
+    column = np.repeat(np.arange(n), n_samples)
     counts = np.zeros(n_rows * n)
-    step = max(1, _CHUNK // max(n, 1))
+    step = max(1, _CHUNK // len(at))
     for i in range(0, len(start), step):
-        low, span = start[i : i + step, None], (end - start)[i : i + step, None]
-        row = np.rint(low + span * t[None, :]).astype(np.int64)
-        pixel = row * n + np.arange(n)[None, :]
-        weight = np.repeat(weights[i : i + step], n)
-        counts += np.bincount(pixel.ravel(), weights=weight, minlength=n_rows * n)
+        row = np.rint(start[i : i + step, None] + span[i : i + step, None] * at).astype(np.int64)
+        weight = np.repeat(weights[i : i + step] / n_samples, len(at))
+        counts += np.bincount((row * n + column).ravel(), weights=weight, minlength=n_rows * n)
     return counts.reshape(n_rows, n)
 
 

@@ -116,15 +116,14 @@ def test_many_runs_become_a_density_image():
     assert {5, 777, *range(100, 110)} <= set(drawn)
     assert len(drawn) <= 156 + 11
     counts = to_numpy(image.GetPointData().GetArray("count")).reshape(image.GetDimensions()[1::-1])
-    np.testing.assert_array_equal(counts.sum(axis=0), n)
+    np.testing.assert_allclose(counts.sum(axis=0), n, rtol=1e-5)
     x0, x1, y0, y1 = image.GetBounds()[:4]
     np.testing.assert_allclose([x0, x1], read_axes(lines).x[[0, -1]], rtol=1e-6)
     assert 0 < y0 < y1 < 9.0
-    # All of "edge_0 = conv" start in the lowest row of pixels, none start between categories.
+    # The three categories start in the lowest, middle and highest rows of pixels, none elsewhere.
     starts = np.flatnonzero(counts[:, 0])
-    assert len(starts) == 3
-    assert starts[0] == 0
-    assert starts[-1] == len(counts) - 1
+    assert set(starts) <= {0, 1, 255, 256, 257, 510, 511}
+    assert {0, 256, 511} <= set(starts)
     assert draw(make_runs(edges), DensityAbove=n)[2].GetNumberOfPoints() == 0
 
 

@@ -104,6 +104,17 @@ def test_values_outside_the_range_go_to_its_ends():
     np.testing.assert_allclose(positions(axis, values), [0, 0, 0.5, 1, 1])
 
 
+def test_ends_that_hold_values_from_outside_say_so():
+    values = np.linspace(0.2, 0.93, 30)
+    axis = make_axis("P1", values, limits=(0.85, 0.93))
+    labels = [t.label for t in axis_ticks(axis)]
+    assert labels[0] == "≤ 0.85"
+    assert not any("≥" in label for label in labels)
+    axis = make_axis("P1", values, limits=(0.1, 0.5), flipped=True)
+    assert [t.label for t in axis_ticks(axis)][0] == "≥ 0.5"
+    assert not any("≤" in t.label for t in axis_ticks(axis))
+
+
 def test_constant_axis_stands_in_the_middle():
     values = np.array([3.0, 3.0, np.nan])
     axis = make_axis("a", values)

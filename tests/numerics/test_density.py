@@ -33,7 +33,13 @@ def test_density_equals_one_line_at_a_time():
 def test_each_column_counts_every_run_once():
     place = np.random.default_rng(1).uniform(-0.5, 1.5, (500, 5))
     counts = line_density(place, 101, 64, 0.0, 1.0)
-    np.testing.assert_array_equal(counts.sum(axis=0), np.full(101, 500))
+    np.testing.assert_allclose(counts.sum(axis=0), np.full(101, 500))
+
+
+def test_steep_lines_have_no_gaps():
+    counts = line_density(np.array([[0.0, 0.999]]), 11, 64, 0.0, 1.0)
+    assert np.all(counts.sum(axis=1) > 0)
+    np.testing.assert_allclose(counts.sum(axis=0), 1)
 
 
 def test_equal_runs_pile_up_on_one_line():
