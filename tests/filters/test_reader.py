@@ -201,6 +201,16 @@ def test_choice_made_before_the_file_is_known_stays(truth):
     assert not reader.GetLayers().ArrayExists("no such layer")
 
 
+def test_listing_the_choices_does_not_ask_for_another_execution(truth):
+    reader = EnsembleReader()
+    reader.GetLayers().AddArray("no such layer", True)
+    reader.SetFileName(str(truth.path))
+    before = reader.GetMTime()
+    reader.UpdateInformation()
+    assert not reader.GetLayers().ArrayExists("no such layer")
+    assert reader.GetMTime() == before
+
+
 def test_unchanged_choice_reads_nothing_again(truth):
     reader = reader_of(truth.path)
     run(reader)
