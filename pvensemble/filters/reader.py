@@ -55,7 +55,6 @@ class EnsembleReader(EnsembleAlgorithm):
         self._live = True
         self._ensemble: Ensemble | None = None
         self._runs: vtkPolyData | None = None
-        self._listening = True
         self._looked = float("-inf")
         self.generation = 0
         self._selections = {name: vtkDataArraySelection() for name in SELECTIONS}
@@ -174,13 +173,11 @@ class EnsembleReader(EnsembleAlgorithm):
             "layers": list(ensemble.layers),
             "kinds": [k for k in schema.KINDS if k in kinds] + sorted(kinds - {*schema.KINDS}),
         }
-        self._listening = False
         for name, selection in self._selections.items():
             for entry in there_is[name]:
                 selection.AddArray(entry, name != "layers")
             for entry in {*_entries(selection)} - {*there_is[name]}:
                 selection.RemoveArrayByName(entry)
-        self._listening = True
 
     def _steps(self) -> list[int]:
         """Steps that are published as time."""
@@ -260,10 +257,9 @@ class EnsembleReader(EnsembleAlgorithm):
         add_field(volume.GetFieldData(), "step", np.array([recorded], np.int64))
         return volume
 
-    def _show_if_listening(self) -> None:
-        if self._listening:
-            self._runs = None
-            self.Modified()
+    def _choose_anew(self) -> None:
+        self._runs = None
+        self.Modified()
 
 
 class _Curve(NamedTuple):
@@ -276,7 +272,7 @@ class _Curve(NamedTuple):
 def _selection_changed(reader_ref: ref, _caller: object, _event: str) -> None:
     reader = reader_ref()
     if reader is not None:
-        reader._show_if_listening()
+        reader._choose_anew()
 
 
 def _entries(selection: vtkDataArraySelection) -> Iterable[str]:
