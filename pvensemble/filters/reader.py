@@ -145,11 +145,13 @@ class EnsembleReader(EnsembleAlgorithm):
         port = max(request.Get(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT()), 0)
         asked = time.requested_time(outInfo.GetInformationObject(port))
         steps = self._steps()
-        step = time.snap(steps, asked) if len(steps) else asked
-        self._output_runs(self.output(outInfo, 0), step if asked is None else asked)
-        self._output_tensors(self.output(outInfo, 1), step)
-        for data in (self.output(outInfo, 0), self.output(outInfo, 1)):
-            time.set_data_time(data, step)
+        recorded = time.snap(steps, asked) if len(steps) else asked
+        now = recorded if asked is None else asked  # metrics are evaluated between recorded steps
+        runs, tensors = self.output(outInfo, 0), self.output(outInfo, 1)
+        self._output_runs(runs, now)
+        self._output_tensors(tensors, recorded)
+        time.set_data_time(runs, now)
+        time.set_data_time(tensors, recorded)
         return 1
 
     def _open(self) -> None:

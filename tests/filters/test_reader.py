@@ -107,7 +107,8 @@ def test_recorded_steps_are_the_time_steps_of_both_ports(truth):
     reader = reader_of(truth.path)
     assert published(reader, 0) == published(reader, 1) == [0.0, 50.0, 100.0]
     assert reader.GetTimestepValues() == [0.0, 50.0, 100.0]
-    assert time.data_time(run(reader, time=70)) == 50.0
+    assert time.data_time(run(reader, time=70)) == 70.0
+    assert time.data_time(run(reader, time=70, port=1)) == 50.0
 
 
 def test_evaluated_steps_are_the_time_steps_where_nothing_was_recorded(tmp_path):

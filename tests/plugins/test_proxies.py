@@ -227,7 +227,7 @@ def table(truth, **options):
 def test_reader_opens_by_extension_and_publishes_its_time(found):
     assert found["opened by"] == "EnsembleReader"
     assert found["times"] == found["time keeper"] == [0.0, 50.0, 100.0]
-    assert found["data time"] == 50.0
+    assert found["data time"] == 55.0
 
 
 def test_reader_offers_what_there_is(found):
