@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``pvensemble train``."""
-    from pvensemble.train.config_file import preset_names
+    from pvensemble.train.config.file import preset_names
 
     presets = ", ".join(preset_names())
     parser.add_argument("config", nargs="?", help=f"a TOML file or a preset (digits): {presets}")

@@ -15,8 +15,8 @@ from torch import nn
 
 from pvensemble.errors import ConfigError
 from pvensemble.train.config import ModelConfig
-from pvensemble.train.config_check import Where, build
-from pvensemble.train.config_models import OPTIONS, check_name, is_user_model
+from pvensemble.train.config.check import Where, build
+from pvensemble.train.config.model_options import OPTIONS, check_name, is_user_model
 from pvensemble.train.models_zoo import MODELS
 
 _WHERE = Where("model")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pvensemble.train import config_models as options
+from pvensemble.train.config import model_options as options
 
 _ACTIVATIONS = {
     "none": lambda x: x,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pvensemble.errors import DataError
 from pvensemble.store import Ensemble, EnsembleWriter, GroupWriter, LayerInfo, RunInfo
-from pvensemble.train.config import TrainConfig
+from pvensemble.train.config import RunSpec, TrainConfig
 from pvensemble.train.data import load_data
 from pvensemble.train.executors.events import Job
 from pvensemble.train.models import build_model
@@ -18,7 +18,7 @@ from pvensemble.train.provenance import (
     session_infos,
 )
 from pvensemble.train.recording import recorded_layers, schedule_of
-from pvensemble.train.search import RunSpec, group_runs
+from pvensemble.train.search import group_runs
 
 GROUP_SIZE = 1024
 """Runs in one group at most: its stacks are handled as wholes."""

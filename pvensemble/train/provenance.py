@@ -13,7 +13,7 @@ import torch
 from pvensemble.errors import ConfigError
 from pvensemble.store import HyperParameter, SessionInfo
 from pvensemble.train.config import TrainConfig, to_dict
-from pvensemble.train.config_keys import columns
+from pvensemble.train.config.keys import columns
 
 _PLACES = ("text", "overrides", "file", "data.dir")
 """Parts of a configuration that do not change what is trained or recorded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pvensemble.train.search import RunSettings
+from pvensemble.train.config import RunSettings
 
 
 def lr_factor(settings: RunSettings, step: int) -> float:

@@ -7,74 +7,21 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from pvensemble.errors import ConfigError
-from pvensemble.train.config import DataConfig, ModelConfig, TrainConfig
-from pvensemble.train.config_models import OPTIONS
-from pvensemble.train.config_session import SessionConfig, draw, grid_values
+from pvensemble.train.config import DataConfig, RunSettings, RunSpec, SessionConfig, TrainConfig
+from pvensemble.train.config.keys import run_settings, session_params
+from pvensemble.train.config.model_options import OPTIONS
+from pvensemble.train.config.session import draw, grid_values
 
 log = logging.getLogger(__name__)
 
 _INIT_OPTIONS = ("init",)
 """Options of our models that change initial weights only: such runs still form one group."""
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """Everything that determines one run; nothing else does.
-
-    The learning rate at a step is ``schedules.lr_at(settings, step)``. ``betas`` and ``eps`` are
-    used by Adam, ``alpha``, ``eps`` and ``momentum`` by RMSprop, ``momentum`` and ``nesterov`` by
-    SGD. ``seed`` seeds the initial weights and the data order.
-    """
-
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    optimizer: str = "sgd"
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    alpha: float = 0.99
-    eps: float = 1e-8
-    batch_size: int = 64
-    steps: int = 1000
-    seed: int = 0
-    schedule: str = "constant"
-    gamma: float = 1e-4
-    power: float = 0.75
-    step_size: int = 1000
-    end_factor: float = 0.0
-    bias_lr_multiplier: float = 1.0
-    precision: str = "float32"
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """One run to be trained.
-
-    Attributes
-    ----------
-    run_index
-        Place in the ensemble, 0 … n_runs - 1.
-    run_id
-        16 hexadecimal digits: SHA-256 of the canonical JSON of ``settings``. It does not depend on
-        the other runs, the session, or where the data lie.
-    params
-        Hyper-parameters by column name: those that any session searches or fixes, as far as the
-        run has them. A searched seed is in ``settings.seed`` (the run table has it anyway).
-    """
-
-    run_index: int
-    run_id: str
-    session: str
-    params: dict[str, Any] = field(hash=False)
-    settings: RunSettings = field(hash=False)
 
 
 def run_id(settings: RunSettings) -> str:
@@ -124,7 +71,6 @@ def sample_runs(config: TrainConfig) -> list[RunSpec]:
 
 def sample_with_repeats(config: TrainConfig) -> tuple[list[RunSpec], int]:
     """Return :func:`sample_runs` and how many repeated runs were left out."""
-    from pvensemble.train.config_keys import run_settings, session_params
 
     specs: dict[str, RunSpec] = {}
     repeated = 0

@@ -8,7 +8,7 @@ import pytest
 
 from pvensemble.errors import ConfigError
 from pvensemble.train.config import load_config, to_dict
-from pvensemble.train.config_file import parse_value, preset_names
+from pvensemble.train.config.file import parse_value, preset_names
 from pvensemble.train.search import sample_runs
 
 PRESETS = ["cifar10", "digits", "fashion-mnist", "mnist", "tensorviz"]

@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 from pvensemble.errors import ConfigError
-from pvensemble.train.config import ModelConfig, load_config
-from pvensemble.train.config_models import OPTIONS
+from pvensemble.train.config import ModelConfig, RunSettings, load_config
+from pvensemble.train.config.model_options import OPTIONS
 from pvensemble.train.models import build_model, initialize
 from pvensemble.train.schedules import lr_at
-from pvensemble.train.search import RunSettings, sample_runs
+from pvensemble.train.search import sample_runs
 
 
 def net(name, shape=(1, 28, 28), seed=0, **options):

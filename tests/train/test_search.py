@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pvensemble.errors import ConfigError
-from pvensemble.train.config_file import parse_config
+from pvensemble.train.config.file import parse_config
 from pvensemble.train.provenance import hyper_parameters, session_infos
 from pvensemble.train.search import group_runs, run_id, sample_runs, sample_with_repeats
 

@@ -12,9 +12,8 @@ from typing import Union
 
 import numpy as np
 
-from pvensemble.train.config import DataConfig
+from pvensemble.train.config import DataConfig, RunSettings
 from pvensemble.train.recording import RecordedLayer, Schedule
-from pvensemble.train.search import RunSettings
 
 
 @dataclass

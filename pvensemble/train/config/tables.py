@@ -2,20 +2,19 @@
 
 A configuration is a TOML file; each table below is one dataclass, so the defaults, types and
 limits that the documentation states are the ones the program uses. Sessions (``[[session]]``)
-are in :mod:`pvensemble.train.config_session`, reading in :mod:`pvensemble.train.config_file`.
+are in :mod:`pvensemble.train.config.session`, reading in :mod:`pvensemble.train.config.file`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pvensemble import schema
-from pvensemble.train.config_check import setting
-from pvensemble.train.config_session import SessionConfig
+from pvensemble.train.config.check import setting
+from pvensemble.train.config.session import SessionConfig
 
 SOURCES = ("digits", "mnist", "fashion-mnist", "cifar10", "npy", "torchvision")
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
@@ -149,27 +148,6 @@ class TrainConfig:
     file: str = field(default="configuration", compare=False)
     text: str = field(default="", compare=False)
     overrides: tuple[str, ...] = field(default=(), compare=False)
-
-
-def load_config(source: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a configuration.
-
-    Parameters
-    ----------
-    source
-        Name of a preset, or path of a TOML file.
-    overrides
-        ``"key.sub=value"``, applied in order.
-
-    Raises
-    ------
-    ConfigError
-        Unknown preset or file, TOML that does not parse, unknown keys, wrong types, impossible
-        values. The message names file, key, what was got and what is allowed.
-    """
-    from pvensemble.train.config_file import read_config
-
-    return read_config(source, overrides)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

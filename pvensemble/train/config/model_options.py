@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pvensemble.errors import did_you_mean
-from pvensemble.train.config_check import Where, build, setting
+from pvensemble.train.config.check import Where, build, setting
 
 ACTIVATIONS = ("none", "relu", "elu", "sigmoid", "tanh")
 """All monotone, so that they may follow a max-pool: the same result from fewer numbers."""

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from pvensemble.errors import ConfigError, did_you_mean
-from pvensemble.train import config as tables
-from pvensemble.train.config_check import Where, build, fields_of, setting, unknown_key
-from pvensemble.train.config_models import check_name, flatten, full_options
+from pvensemble.train.config import tables
+from pvensemble.train.config.check import Where, build, fields_of, setting, unknown_key
+from pvensemble.train.config.model_options import check_name, flatten, full_options
+from pvensemble.train.config.parse import parse_sessions
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-PRESETS = Path(__file__).parent / "presets"
+PRESETS = Path(__file__).parents[1] / "presets"
 _PARTS = {
     "data": tables.DataConfig,
     "train": tables.TrainSettings,
@@ -41,8 +42,22 @@ def preset_names() -> list[str]:
     return sorted(p.stem for p in PRESETS.glob("*.toml"))
 
 
-def read_config(source: str | Path, overrides: Sequence[str]) -> tables.TrainConfig:
-    """Read, override and check; see :func:`pvensemble.train.config.load_config`."""
+def load_config(source: str | Path, overrides: Sequence[str] = ()) -> tables.TrainConfig:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    source
+        Name of a preset, or path of a TOML file.
+    overrides
+        ``"key.sub=value"``, applied in order.
+
+    Raises
+    ------
+    ConfigError
+        Unknown preset or file, TOML that does not parse, unknown keys, wrong types, impossible
+        values. The message names file, key, what was got and what is allowed.
+    """
     path, label = _find(source)
     try:
         text = path.read_text(encoding="utf-8")
@@ -83,7 +98,6 @@ def parse_config(
     document: Mapping[str, Any], label: str, *, directory: Path | None = None, text: str = ""
 ) -> tables.TrainConfig:
     """Make a configuration of a parsed TOML document."""
-    from pvensemble.train.config_parse import parse_sessions
 
     where = Where(label)
     unknown_key(document, [*fields_of(_Top), *_PARTS, "model", "session"], where)

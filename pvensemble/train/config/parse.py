@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pvensemble.errors import ConfigError
-from pvensemble.train import config_session as model
-from pvensemble.train.config import TrainConfig
-from pvensemble.train.config_check import Where, build, fields_of, setting, show, unknown_key
-from pvensemble.train.config_keys import check_key_value, dotted_key, field_of
-from pvensemble.train.config_models import flatten
+from pvensemble.train.config import session as model
+from pvensemble.train.config.check import Where, build, fields_of, setting, show, unknown_key
+from pvensemble.train.config.keys import check_key_value, dotted_key, field_of
+from pvensemble.train.config.model_options import flatten
+from pvensemble.train.config.tables import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 from pvensemble import schema
 from pvensemble.errors import did_you_mean
-from pvensemble.train.config import DataConfig, ModelConfig, TrainConfig, TrainSettings
-from pvensemble.train.config_check import Where, check_value, fields_of, setting, show
-from pvensemble.train.config_models import OPTIONS, check_name, full_options, is_user_model
-from pvensemble.train.search import RunSettings
+from pvensemble.train.config.check import Where, check_value, fields_of, setting, show
+from pvensemble.train.config.model_options import OPTIONS, check_name, full_options, is_user_model
+from pvensemble.train.config.runs import RunSettings
+from pvensemble.train.config.tables import DataConfig, ModelConfig, TrainConfig, TrainSettings
 
 SECTIONS = {"train": TrainSettings, "data": DataConfig}
 
