@@ -17,7 +17,7 @@ from pvensemble.store.ensemble import Ensemble
 from pvensemble.store.files import unwritable, write_file
 from pvensemble.store.table import csv_text
 
-SHARE = 0.02
+SHARE = 0.005
 """Share of the time that refreshing ``runs.csv`` at commits may take."""
 
 

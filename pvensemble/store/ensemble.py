@@ -92,8 +92,9 @@ class Ensemble:
             raise unreadable(self.directory, error, what="the data directory") from error
         changed = False
         for name in names:
-            group = self._known.setdefault(name, Group(self.directory / name))
-            changed |= group.refresh()
+            if name not in self._known:
+                self._known[name] = Group(self.directory / name)
+            changed |= self._known[name].refresh()
         ready = [g for _, g in sorted(self._known.items()) if g.ready]
         if changed:
             self._number([g for g in ready if len(g.run_indices) != len(g.index.runs)])
@@ -228,7 +229,7 @@ class Ensemble:
             "metrics": self.metric_names,
             "recorded_steps": self.recorded_steps,
             "groups": [_group_summary(g) for g in self.groups],
-            "bytes": self.path.stat().st_size + sum(_group_bytes(g) for g in self.groups),
+            "bytes": self.path.stat().st_size + sum(g.n_bytes for g in self.groups),
             "versions": {
                 "schema": self.schema_version,
                 "pvensemble": __version__,
@@ -242,11 +243,6 @@ def is_group(name: str) -> bool:
     return name[:1] == "g" and name[1:].isascii() and name[1:].isdigit()
 
 
-def _group_bytes(group: Group) -> int:
-    index = group.path / "index.pvj"
-    return index.stat().st_size + sum(entry.size for entry in group.index.files())
-
-
 def _group_summary(group: Group) -> dict:
     return {
         "name": group.name,
@@ -257,5 +253,5 @@ def _group_summary(group: Group) -> dict:
         ],
         "recorded_steps": list(group.index.recorded_steps),
         "skipped_steps": [{"step": s, "reason": r} for s, r in group.index.skipped],
-        "bytes": _group_bytes(group),
+        "bytes": group.n_bytes,
     }

@@ -67,6 +67,11 @@ class Group:
         """Steps whose tensors were not stored, and why."""
         return list(self._index.skipped)
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of the index and of all files that it vouches for."""
+        return self._consumed + sum(entry.size for entry in self._index.files())
+
     def recorded_steps(self, layer: str | None = None, kind: str | None = None) -> list[int]:
         """Return the steps at which a layer's tensors of a kind are stored; of any when omitted."""
         if layer is None:

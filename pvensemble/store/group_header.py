@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pvensemble.errors import StoreError
-from pvensemble.schema import FIXED_COLUMNS
 from pvensemble.store.group_index import GROUP_VERSION
 from pvensemble.store.manifest import Manifest
 from pvensemble.store.records import (
@@ -14,7 +13,8 @@ from pvensemble.store.records import (
     LayerInfo,
     RunInfo,
     SessionInfo,
-    check_name,
+    encode_value,
+    fits,
     hyper_parameter_to_json,
     infer_hyper_parameter,
     layer_to_json,
@@ -42,26 +42,16 @@ def group_header(
     """
     _check_runs(runs)
     _check_layers(layers)
+    missing = _missing_parameters(runs, known, stored)
+    _check_values(runs, [*stored.hyper_parameters, *missing])
     return {
         "type": "group",
         "version": GROUP_VERSION,
         "sessions": [session_to_json(s) for s in _missing_sessions(runs, known, stored)],
-        "hyper_parameters": [
-            hyper_parameter_to_json(p) for p in _missing_parameters(runs, known, stored)
-        ],
+        "hyper_parameters": [hyper_parameter_to_json(p) for p in missing],
         "layers": [layer_to_json(layer) for layer in layers],
         "runs": runs_to_json(runs),
     }
-
-
-def check_parameter_name(name: str) -> None:
-    """Raise `StoreError` unless a hyper-parameter can have this name."""
-    check_name(name, "the name of a hyper-parameter")
-    if name in FIXED_COLUMNS:
-        raise StoreError(
-            f"hyper-parameter '{name}': that is the name of a column of every run table; "
-            f"taken are {', '.join(FIXED_COLUMNS)}"
-        )
 
 
 def _check_runs(runs: Sequence[RunInfo]) -> None:
@@ -75,14 +65,18 @@ def _check_runs(runs: Sequence[RunInfo]) -> None:
             raise StoreError(f"run '{run.run_id}': seed {run.seed} needs more than 64 bits")
 
 
-def _check_layers(layers: Sequence[LayerInfo]) -> None:
-    for layer in layers:
-        check_name(layer.name, "the name of a layer")
-        for kind in layer.kinds:
-            if "." in check_name(kind, f"layer '{layer.name}': a kind"):
+def _check_values(runs: Sequence[RunInfo], parameters: Sequence[HyperParameter]) -> None:
+    for parameter in parameters:
+        for run in runs:
+            value = encode_value(run.params.get(parameter.name))
+            if not fits(value, parameter):
                 raise StoreError(
-                    f"layer '{layer.name}': kind '{kind}' holds a '.', which VTKHDF does not allow"
+                    f"run '{run.run_id}': hyper-parameter '{parameter.name}' is {value!r}; it is "
+                    f"declared as {parameter.type}"
                 )
+
+
+def _check_layers(layers: Sequence[LayerInfo]) -> None:
     names = [layer.name for layer in layers]
     if len(set(names)) != len(names):
         raise StoreError(f"two layers have the same name; got {names}")
@@ -103,8 +97,6 @@ def _missing_parameters(
     infos = {p.name: p for p in reversed(known.hyper_parameters)}
     have = {p.name for p in stored.hyper_parameters}
     used = dict.fromkeys(name for run in runs for name in run.params)
-    for name in used:
-        check_parameter_name(name)
     return [
         infos.get(n) or infer_hyper_parameter(n, [run.params.get(n) for run in runs])
         for n in used

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pvensemble.errors import CorruptFileError
-from pvensemble.schema import WAITING
+from pvensemble.errors import CorruptFileError, StoreError
+from pvensemble.schema import STATES, WAITING
 from pvensemble.store.records import (
     HyperParameter,
     LayerInfo,
     RunInfo,
     SessionInfo,
+    check_name,
     runs_from_json,
 )
+from pvensemble.store.tiling import tiled_shape
 
 GROUP_VERSION = 1
 TERMINAL = ("COMPLETE", "PRUNED", "DIVERGED", "FAILED")
@@ -54,7 +57,7 @@ class SegmentEntry:
     """Metric name to the name of its array of steps."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class RunState:
     """Newest known state of a run."""
 
@@ -138,7 +141,7 @@ class GroupIndex:
                 handler = getattr(self, "_" + record["type"], None)
                 if handler is not None and record["type"] in KNOWN_RECORDS:
                     handler(record)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (StoreError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise CorruptFileError(
                 f"{path}: record {self.count} of the index is not understood ({error!r}); "
                 "it was written by another program or a newer pvensemble: update pvensemble"
@@ -162,31 +165,51 @@ class GroupIndex:
     def _commit(self, record: Mapping) -> None:
         step = int(record["step"])
         for entry in record["tensors"]:
-            by_step = self.tensors.setdefault((entry["layer"], entry["kind"]), {})
-            by_step[step] = TensorEntry(
-                _file(entry), tuple(entry["shape"]), tuple(entry["stack"]), entry["offset"]
-            )
-        if record["tensors"] and step not in self.recorded_steps:
-            self.recorded_steps.append(step)
-            self.recorded_steps.sort()
+            key = check_name(entry["layer"], "a layer"), check_name(entry["kind"], "a kind")
+            self.tensors.setdefault(key, {})[step] = self._tensor(entry)
+        if record["tensors"]:
+            place = bisect.bisect_left(self.recorded_steps, step)
+            if self.recorded_steps[place : place + 1] != [step]:
+                self.recorded_steps.insert(place, step)
         segment = record["metrics"]
         if segment is not None:
-            self.segments.append(
-                SegmentEntry(_file(segment), segment["arrays"], segment["steps_of"])
-            )
-            self.metric_steps.update(segment["last"])
+            arrays = {name: self._array(*entry) for name, entry in segment["arrays"].items()}
+            for name, place in segment["steps_of"].items():
+                check_name(name, "a metric")
+                (n_steps,) = arrays[place][1]
+                if arrays[f"values/{name}"][1] != [n_steps, len(self.runs)]:
+                    raise ValueError(f"metric {name!r} of shape {arrays[f'values/{name}'][1]}")
+                self.metric_steps[name] = int(segment["last"][name])
+            self.segments.append(SegmentEntry(_file(segment), arrays, segment["steps_of"]))
         self.last_step = max(self.last_step, step)
 
+    def _tensor(self, entry: Mapping) -> TensorEntry:
+        shape, stack = tuple(map(int, entry["shape"])), tuple(map(int, entry["stack"]))
+        if stack != (len(self.runs), *tiled_shape(shape)):
+            raise ValueError(f"a tensor of shape {shape} in a volume of shape {stack}")
+        offset = entry["offset"]
+        return TensorEntry(_file(entry), shape, stack, None if offset is None else int(offset))
+
+    @staticmethod
+    def _array(dtype: str, shape: list, offset: int) -> list:
+        if dtype not in ("<f4", "<f8", "<i8"):
+            raise ValueError(f"an array of {dtype!r}")
+        return [dtype, [int(n) for n in shape], int(offset)]
+
     def _state(self, record: Mapping) -> None:
+        if record["state"] not in STATES:
+            raise ValueError(f"a state {record['state']!r}")
+        state = RunState(record["state"], int(record["step"]), str(record["reason"]))
         for first, last in record["runs"]:
-            for position in range(first, last + 1):
-                self.states[position] = RunState(record["state"], record["step"], record["reason"])
+            if not 0 <= first <= last < len(self.runs):
+                raise ValueError(f"runs {first} to {last} of {len(self.runs)}")
+            self.states[first : last + 1] = [state] * (last + 1 - first)
 
     def _skip(self, record: Mapping) -> None:
-        self.skipped.append((record["step"], record["reason"]))
+        self.skipped.append((int(record["step"]), str(record["reason"])))
 
     def _checkpoint(self, record: Mapping) -> None:
-        self.checkpoints.append((record["step"], _file(record)))
+        self.checkpoints.append((int(record["step"]), _file(record)))
 
     def last_step_of(self, position: int) -> int:
         """Return the last step that a run took, as far as it is stored."""

@@ -124,6 +124,7 @@ def read_manifest(path: Path) -> Manifest:
             f"{SCHEMA_VERSION}; update pvensemble"
         )
     try:
+        content["provenance"].get("versions", {}).keys()
         return Manifest(
             str(content["name"]),
             tuple(SessionInfo(**s) for s in content["sessions"]),
@@ -131,7 +132,7 @@ def read_manifest(path: Path) -> Manifest:
             dict(content["provenance"]),
             version,
         )
-    except (KeyError, TypeError, ValueError, StoreError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, StoreError) as error:
         raise CorruptFileError(
             f"{path}: the manifest is incomplete ({error!r}); copy it again from where it came from"
         ) from error

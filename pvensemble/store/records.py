@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pvensemble.errors import StoreError, did_you_mean
+from pvensemble.schema import FIXED_COLUMNS
 
 TYPES = ("float", "int", "categorical", "bool")
 SCALES = ("linear", "log", "categorical")
+SCALARS = (bool, int, float, str)
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class HyperParameter:
     """``linear``, ``log`` or ``categorical``: how an axis shows it unless told otherwise."""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "the name of a hyper-parameter")
+        if self.name in FIXED_COLUMNS:
+            raise StoreError(
+                f"hyper-parameter '{self.name}': that is the name of a column of every run table; "
+                f"taken are {', '.join(FIXED_COLUMNS)}"
+            )
         _check_word(self.type, TYPES, f"hyper-parameter {self.name!r}: type")
         _check_word(self.scale, SCALES, f"hyper-parameter {self.name!r}: scale")
 
@@ -41,7 +49,12 @@ class SessionInfo:
     """Description of the search space, anything that JSON can hold."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+        if not isinstance(self.name, str) or not isinstance(self.space, Mapping):
+            raise StoreError(
+                f"session {self.name!r}: its name is a text and its space a mapping; got "
+                f"{self.space!r}"
+            )
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", str(self.color)):
             raise StoreError(
                 f"session {self.name!r}: color is {self.color!r}, expected '#rrggbb' with "
                 "hexadecimal digits"
@@ -75,8 +88,14 @@ class LayerInfo:
     """What is recorded of it: ``weight``, ``gradient``, ``correlation`` …"""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "the name of a layer")
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         object.__setattr__(self, "kinds", tuple(self.kinds))
+        for kind in self.kinds:
+            if "." in check_name(kind, f"layer '{self.name}': a kind"):
+                raise StoreError(
+                    f"layer '{self.name}': kind '{kind}' holds a '.', which VTKHDF does not allow"
+                )
 
 
 @dataclass(frozen=True)
@@ -99,8 +118,8 @@ class Checkpoint:
 
 
 def _check_word(value: str, allowed: Sequence[str], what: str) -> None:
-    if value not in allowed:
-        raise StoreError(f"{what} is {value!r}{did_you_mean(value, allowed)}")
+    if not isinstance(value, str) or value not in allowed:
+        raise StoreError(f"{what} is {value!r}{did_you_mean(str(value), allowed)}")
 
 
 def check_name(name: str, what: str) -> str:
@@ -124,9 +143,19 @@ def encode_value(value: object) -> object:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else repr(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, SCALARS):
         return value
     raise StoreError(f"a hyper-parameter's value is {value!r}; expected a number, a text or a bool")
+
+
+def fits(value: object, parameter: HyperParameter) -> bool:
+    """Return whether a value, as JSON has it, is of a hyper-parameter's type."""
+    if value is None or parameter.type == "categorical":
+        return True
+    if parameter.type == "float" and value in ("inf", "-inf"):
+        return True
+    kinds = {"float": (int, float), "int": int, "bool": bool}[parameter.type]
+    return isinstance(value, kinds) and (parameter.type == "bool") == isinstance(value, bool)
 
 
 def infer_hyper_parameter(name: str, values: Sequence) -> HyperParameter:
@@ -174,12 +203,28 @@ def runs_to_json(runs: Sequence[RunInfo]) -> dict:
 
 
 def runs_from_json(columns: Mapping) -> list[RunInfo]:
-    """Return the runs of a group header."""
-    names = list(columns["params"])
-    rows = zip(*(columns["params"][n] for n in names)) if names else ((),) * len(columns["run_id"])
+    """Return the runs of a group header.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        The header is not one that `runs_to_json` made.
+    """
+    params = columns["params"]
+    n = len(columns["run_id"])
+    fixed = ("run_id", "run_index", "seed", "session")
+    if any(len(c) != n for c in (*params.values(), *(columns[name] for name in fixed))):
+        raise ValueError("columns of different lengths")
+    if not all(v is None or isinstance(v, SCALARS) for c in params.values() for v in c):
+        raise ValueError("a hyper-parameter that is neither number nor text")
+    rows = zip(*params.values()) if params else ((),) * n
     return [
-        RunInfo(run_id, {n: v for n, v in zip(names, row) if v is not None}, seed, session, index)
-        for run_id, index, seed, session, row in zip(
-            columns["run_id"], columns["run_index"], columns["seed"], columns["session"], rows
+        RunInfo(
+            str(run_id),
+            {name: value for name, value in zip(params, row) if value is not None},
+            int(seed),
+            str(session),
+            None if index is None else int(index),
         )
+        for run_id, index, seed, session, row in zip(*(columns[name] for name in fixed), rows)
     ]

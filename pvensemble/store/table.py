@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pvensemble import schema
+from pvensemble.errors import CorruptFileError
 from pvensemble.store.group import Group
-from pvensemble.store.records import HyperParameter
+from pvensemble.store.records import HyperParameter, fits
 
 
 def run_table(
@@ -37,6 +38,13 @@ def run_table(
     }
     for parameter in hyper_parameters:
         values = [r.params.get(parameter.name) for r in runs]
+        for (group, _), run, value in zip(order, runs, values):
+            if not fits(value, parameter):
+                raise CorruptFileError(
+                    f"{group.path}: run '{run.run_id}': hyper-parameter '{parameter.name}' is "
+                    f"{value!r}, but it is declared as {parameter.type}; the ensemble was not "
+                    "written by pvensemble, make it again"
+                )
         table[parameter.name] = parameter_column(values, parameter.type)
     table[schema.SEED] = np.array([r.seed for r in runs], np.int64)
     table[schema.STATE] = text_column([s.state for s in states])

@@ -12,7 +12,7 @@ from pvensemble.schema import INDEX_FILE, group_name
 from pvensemble.store.derived import RunsFile, write_runs_csv, write_series
 from pvensemble.store.ensemble import Ensemble, is_group
 from pvensemble.store.files import create_file, sync_directory, unwritable
-from pvensemble.store.group_header import check_parameter_name, group_header
+from pvensemble.store.group_header import group_header
 from pvensemble.store.group_writer import GroupWriter
 from pvensemble.store.manifest import (
     Manifest,
@@ -67,8 +67,6 @@ class EnsembleWriter:
         """
         path = Path(path)
         check_new_path(path)
-        for parameter in hyper_parameters:
-            check_parameter_name(parameter.name)
         provenance = dict(provenance or {})
         provenance["versions"] = {"pvensemble": __version__, **provenance.get("versions", {})}
         manifest = Manifest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
@@ -9,10 +10,18 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from store_samples import LAYERS, create, sample_runs, sample_tensor, sample_tensors, write_sample
 
-from pvensemble.errors import CorruptFileError, NotRecordedError, SchemaError, StoreError
-from pvensemble.store import Ensemble
+from pvensemble.errors import (
+    CorruptFileError,
+    NotRecordedError,
+    PVEnsembleError,
+    SchemaError,
+    StoreError,
+)
+from pvensemble.store import Ensemble, EnsembleWriter
 from pvensemble.store.check import check_ensemble
 from pvensemble.store.images import read_arrays, tensor_image
 from pvensemble.store.journal import encode, parse
@@ -364,36 +373,33 @@ def test_truncated_hdf5_is_refused(size, tmp_path):
         read_arrays(data[:size], path=tmp_path / "cut.hdf")
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"offset": 10**9},
-        {"offset": -8},
-        {"stack": [4, 10**6, 10**6]},
-        {"stack": [4, -15, 8]},
-        {"stack": [2**62, 2**62, 2**62]},
-    ],
-)
-def test_index_that_points_outside_of_the_file_is_refused(sample, entry):
+def change_records(sample, change):
+    """Change the records of an index, each with its right checksum again."""
     path = group_dir(sample) / "index.pvj"
     records = parse(path.read_bytes()).records
     for record in records:
-        for tensor in record.get("tensors", []):
-            tensor.update(entry)
+        change(record)
     path.write_bytes(b"".join(encode(i, r) for i, r in enumerate(records)))
+
+
+@pytest.mark.parametrize("offset", [10**9, 10**30, -8])
+def test_index_that_points_outside_of_the_file_is_refused(sample, offset):
+    change_records(sample, lambda r: [t.update(offset=offset) for t in r.get("tensors", [])])
     (group,) = Ensemble.open(sample).groups
     with pytest.raises(CorruptFileError, match="but the file has"):
         group.tensor("conv1", "weight", 20)
 
 
+@pytest.mark.parametrize("stack", [[3, 15, 8], [4, 10**6, 10**6], [4, -15, -8], [2**62] * 3, []])
+def test_index_with_impossible_shapes_is_refused(sample, stack):
+    change_records(sample, lambda r: [t.update(stack=stack) for t in r.get("tensors", [])])
+    with pytest.raises(CorruptFileError, match="not understood.*in a volume of shape"):
+        Ensemble.open(sample)
+
+
 @pytest.mark.parametrize("name", ["../../secret", "/etc/hostname", "conv1.weight/../../x", ""])
 def test_index_that_names_files_elsewhere_is_refused(sample, name):
-    path = group_dir(sample) / "index.pvj"
-    records = parse(path.read_bytes()).records
-    for record in records:
-        for tensor in record.get("tensors", []):
-            tensor["file"] = name
-    path.write_bytes(b"".join(encode(i, r) for i, r in enumerate(records)))
+    change_records(sample, lambda r: [t.update(file=name) for t in r.get("tensors", [])])
     with pytest.raises(CorruptFileError, match="not understood"):
         Ensemble.open(sample)
 
@@ -404,11 +410,102 @@ def test_compressed_tensor_of_another_shape_is_refused(tmp_path):
         group = writer.create_group(sample_runs(2), LAYERS)
         half = {k: v.astype(np.float16) for k, v in sample_tensors(0, 2).items()}
         group.commit(0, half)
-    index = group_dir(path) / "index.pvj"
-    records = parse(index.read_bytes()).records
-    records[-1]["tensors"][0]["stack"][0] = 3
-    index.write_bytes(b"".join(encode(i, r) for i, r in enumerate(records)))
+    other = {"shape": [2, 3, 5, 4], "stack": [2, 10, 12]}  # the same number of values
+    change_records(
+        path, lambda r: [t.update(other) for t in r.get("tensors", []) if t["layer"] == "conv1"]
+    )
     (group,) = Ensemble.open(path).groups
-    entry = records[-1]["tensors"][0]
-    with pytest.raises(CorruptFileError, match="holds no cell array"):
-        group.tensor(entry["layer"], entry["kind"], 0)
+    with pytest.raises(CorruptFileError, match="holds no cell array 'weight' of shape"):
+        group.tensor("conv1", "weight", 0)
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", ".", "../x", "state", "inf", "é"])
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=3), x, max_size=3),
+    max_leaves=4,
+)
+
+
+def places(value, path=()):
+    """Paths of all values inside a JSON value."""
+    yield path
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*path, key))
+
+
+def put(value, path, new):
+    if not path:
+        return new
+    value[path[0]] = put(value[path[0]], path[1:], new)
+    return value
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    path = write_sample(tmp_path_factory.mktemp("fuzz") / "sample.pvens", n_runs=2, steps=(0, 20))
+    return path, path.read_bytes(), (group_dir(path) / "index.pvj").read_bytes()
+
+
+def use_all(path):
+    """Call everything that looks into an ensemble."""
+    ensemble = Ensemble.open(path)
+    ensemble.summary()
+    ensemble.run_table()
+    for metric in ensemble.metric_names:
+        ensemble.curve(metric)
+    for group in ensemble.groups:
+        for layer, kind in group.index.tensors:
+            for step in group.recorded_steps(layer, kind):
+                group.filters(layer, kind, step)
+    check_ensemble(path)
+    with EnsembleWriter.open(path) as writer:
+        for name in writer.group_names:
+            writer.open_group(name).read_checkpoint()
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_change_of_an_index_gives_another_error_than_ours(fuzzed, data):
+    path, manifest, index = fuzzed
+    path.write_bytes(manifest)
+    records = parse(index).records
+    i = data.draw(st.integers(0, len(records) - 1))
+    place = data.draw(st.sampled_from(list(places(records[i]))))
+    records[i] = put(records[i], place, data.draw(JSON))
+    if not isinstance(records[i], dict):
+        records[i] = {}
+    (group_dir(path) / "index.pvj").write_bytes(
+        b"".join(encode(n, r) for n, r in enumerate(records))
+    )
+    with contextlib.suppress(PVEnsembleError):
+        use_all(path)
+    outside = {p.name for p in path.parent.iterdir()} - {"sample.pvens", "sample.pvens.d"}
+    assert not outside
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_no_change_of_a_manifest_gives_another_error_than_ours(fuzzed, data):
+    path, manifest, index = fuzzed
+    (group_dir(path) / "index.pvj").write_bytes(index)
+    content = json.loads(manifest)
+    place = data.draw(st.sampled_from(list(places(content))))
+    path.write_text(json.dumps(put(content, place, data.draw(JSON))))
+    with contextlib.suppress(PVEnsembleError):
+        use_all(path)
+
+
+def test_unchanged_files_give_no_error(fuzzed):
+    """Negative control of the two tests above."""
+    path, manifest, index = fuzzed
+    path.write_bytes(manifest)
+    (group_dir(path) / "index.pvj").write_bytes(index)
+    use_all(path)

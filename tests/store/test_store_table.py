@@ -11,7 +11,14 @@ import pytest
 from store_samples import create, sample_runs
 
 from pvensemble.errors import DataError, StoreError
-from pvensemble.store import Ensemble, EnsembleWriter, HyperParameter, RunInfo, SessionInfo
+from pvensemble.store import (
+    Ensemble,
+    EnsembleWriter,
+    HyperParameter,
+    LayerInfo,
+    RunInfo,
+    SessionInfo,
+)
 from pvensemble.store.derived import final_values
 from pvensemble.store.importers import import_csv
 from pvensemble.store.table import csv_text
@@ -120,7 +127,13 @@ def test_undeclared_hyper_parameters_are_described_by_their_values(tmp_path):
     [
         (lambda: HyperParameter("x", "double"), "type is 'double'"),
         (lambda: HyperParameter("x", "float", "logs"), "did you mean 'log'"),
+        (lambda: HyperParameter("a/b", "float"), "name of a hyper-parameter is 'a/b'"),
+        (lambda: HyperParameter("state", "float"), "column of every run table"),
         (lambda: SessionInfo("s", "red"), "expected '#rrggbb'"),
+        (lambda: SessionInfo("s", space=[]), "its space a mapping"),
+        (lambda: LayerInfo("../x", "X", (1,)), "name of a layer"),
+        (lambda: LayerInfo("x", "X", (1,), ("a.b",)), "holds a '.'"),
+        (lambda: LayerInfo("x", "X", (1,), ("a/b",)), "a kind is 'a/b'"),
     ],
 )
 def test_senseless_descriptions_are_refused(make, message):
