@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -295,6 +297,43 @@ def test_a_group_that_comes_later_is_offered_and_shown(tmp_path):
     reader.GetLayers().EnableArray("fc")
     volume = blocks(reader, 50)["g001/fc.weight"]
     assert stack_from_image(volume, "weight").tolist() == [[[1, 1, 1], [1, 1, 1]]]
+
+
+def test_reading_beside_a_busy_writer_shows_whole_commits_only(tmp_path):
+    truth = make_ensemble(tmp_path / "busy.pvens", n_lr=2, n_momentum=2, finish=False)
+    last = 100 + 10 * 15
+
+    def train():
+        with EnsembleWriter.open(truth.path) as writer:
+            group = writer.open_group("g000")
+            for step in range(110, last + 1, 10):
+                tensors = {("conv1", "weight"): np.full((4, 4, 1, 3, 3), step, np.float32)}
+                metrics = {"validation_accuracy": (np.array([step]), np.full((1, 4), step / 1e3))}
+                group.commit(step, tensors, metrics)
+            group.close()
+
+    reader = reader_of(truth.path)
+    run(reader)
+    reader.GetLayers().EnableArray("conv1")
+    reader.GetKinds().DisableAllArrays()
+    reader.GetKinds().EnableArray("weight")
+    trainer = threading.Thread(target=train)
+    trainer.start()
+    seen = []
+    end = monotonic() + 60
+    while (not seen or seen[-1] < last) and monotonic() < end:
+        reader.GetNeedsUpdate()
+        steps = published(reader, 0)
+        volume = blocks(reader, steps[-1])["g000/conv1.weight"]
+        curve_steps, values = RunsData(reader.GetOutputDataObject(0)).curve("validation_accuracy")
+        assert curve_steps[-1] == steps[-1]
+        if steps[-1] > 100:
+            assert (stack_from_image(volume, "weight") == steps[-1]).all()
+            assert (values[:, -1] == steps[-1] / 1e3).all()
+        seen.append(steps[-1])
+    trainer.join()
+    assert seen == sorted(seen)
+    assert seen[-1] == last
 
 
 def test_live_update_can_be_switched_off_and_refreshed_by_hand(tmp_path):
