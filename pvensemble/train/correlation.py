@@ -48,9 +48,18 @@ class CorrelationSums:
             self._sum = rows.new_zeros((n_runs, n_filters), dtype=torch.float64)
             self._products = rows.new_zeros((n_runs, n_filters, n_filters), dtype=torch.float64)
         self._count += n_rows
-        for part in (rows - self._shift).split(ROWS, dim=1):
-            self._sum += part.sum(1)
-            self._products += torch.bmm(part.transpose(1, 2), part)
+        shifted = rows - self._shift
+        whole = n_rows // ROWS * ROWS
+        if whole:
+            self._add_parts(shifted[:, :whole].reshape(-1, ROWS, n_filters), n_runs)
+        if whole < n_rows:
+            self._add_parts(shifted[:, whole:], n_runs)
+
+    def _add_parts(self, parts: Tensor, n_runs: int) -> None:
+        """Add (n_runs * n_parts, at most ROWS, n_filters): float32 in a part, float64 across."""
+        sums, products = parts.sum(1), torch.bmm(parts.transpose(1, 2), parts)
+        self._sum += sums.view(n_runs, -1, *sums.shape[1:]).sum(1, dtype=torch.float64)
+        self._products += products.view(n_runs, -1, *products.shape[1:]).sum(1, dtype=torch.float64)
 
     def result(self) -> Tensor:
         """Return the correlations, (n_runs, n_filters, n_filters) float32 in [-1, 1].
