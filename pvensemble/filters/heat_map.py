@@ -24,7 +24,7 @@ from pvensemble.filters.plot_geometry import (
     vtk_points,
 )
 from pvensemble.filters.plot_panels import draw_map, draw_pair_titles
-from pvensemble.numerics.axes import is_text, make_axis
+from pvensemble.numerics.axis_scales import is_text, make_axis
 from pvensemble.numerics.binning import Bins, CellShares, bin_axis, share_cells
 from pvensemble.vtkdata.arrays import add_field, to_vtk
 from pvensemble.vtkdata.runs import RunsData

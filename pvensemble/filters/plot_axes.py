@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from pvensemble.filters.plot_geometry import BLACK, DARK, Sketch
 from pvensemble.filters.plot_text import CAP_HEIGHT, LINE_HEIGHT, text_width, wrapped
-from pvensemble.numerics.axes import RAIL, Axis, axis_ticks
+from pvensemble.numerics.axes import RAIL, axis_ticks
 from pvensemble.numerics.axes_layout import AxesLayout
+from pvensemble.numerics.axis_scales import Axis
 from pvensemble.numerics.ticks import Tick, short_labels, thin
 
 _TICK = 0.3

@@ -9,7 +9,7 @@ import numpy as np
 
 from pvensemble.filters.plot_geometry import DARK, LIGHT, RED, Z_GRID, Sketch
 from pvensemble.filters.plot_text import CAP_HEIGHT, text_width
-from pvensemble.numerics.axes import LOG
+from pvensemble.numerics.axis_scales import LOG
 from pvensemble.numerics.curves import CurveScale
 from pvensemble.numerics.ticks import Tick, nice_ticks, number_labels, thin
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvensemble.errors import OptionError, did_you_mean
-from pvensemble.numerics.axes import Axis, brush_positions, make_axis, railed_positions, value_at
+from pvensemble.numerics.axes import brush_positions, railed_positions, value_at
+from pvensemble.numerics.axis_scales import Axis, make_axis
 
 
 @dataclass(frozen=True)

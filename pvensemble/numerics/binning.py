@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvensemble.numerics.axes import CATEGORICAL, Axis, positions, value_at
+from pvensemble.numerics.axes import positions, value_at
+from pvensemble.numerics.axis_scales import CATEGORICAL, Axis
 from pvensemble.numerics.ticks import Tick, number_labels, short_labels
 
 MAX_EXACT = 64

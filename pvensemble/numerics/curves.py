@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvensemble.numerics.axes import LINEAR, LOG
+from pvensemble.numerics.axis_scales import LINEAR, LOG
 from pvensemble.numerics.ticks import Tick, log_ticks, nice_ticks, number_labels
 
 TOP_PERCENTILE = 98.0

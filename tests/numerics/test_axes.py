@@ -9,20 +9,22 @@ from hypothesis import strategies as st
 
 from pvensemble.errors import OptionError
 from pvensemble.numerics.axes import (
-    CATEGORICAL,
-    LINEAR,
-    LOG,
-    PERCENTILE,
     RAIL,
     axis_ticks,
     brush,
-    infer_scale,
-    make_axis,
     positions,
     railed_positions,
     value_at,
 )
 from pvensemble.numerics.axes_layout import axes_layout
+from pvensemble.numerics.axis_scales import (
+    CATEGORICAL,
+    LINEAR,
+    LOG,
+    PERCENTILE,
+    infer_scale,
+    make_axis,
+)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvensemble.numerics.axes import make_axis
+from pvensemble.numerics.axis_scales import make_axis
 from pvensemble.numerics.binning import NO_VALUE, bin_axis, share_cells
 
 
