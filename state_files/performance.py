@@ -13,15 +13,10 @@ or File > Load State in a ParaView in which an ensemble is open.
 
 import os
 
-import paraview
+from paraview import simple as pv
 
-paraview.compatibility.major = 5
-paraview.compatibility.minor = 11
-
-from paraview import simple as pv  # noqa: E402  (compatibility must be set first)
-
-from pvensemble.views import attach, charts, layout, pipeline  # noqa: E402
-from pvensemble.views.scenes import Scene  # noqa: E402
+from pvensemble.views import attach, charts, layout, pipeline
+from pvensemble.views.scenes import Scene
 
 GROUPS = """\
 low = #d62728 : bottom 10 combined
@@ -73,7 +68,7 @@ def add_plots(scene, size):
     layout.place(tab, above, parallel)
     layout.place(tab, left, heat)
     layout.place(tab, right, graph)
-    tab.SetSize(*size)
+    layout.set_size(tab, parallel, size)
     charts.show_parallel_coordinates(scene.sources["parallel_coordinates"], parallel)
     charts.show_heat_map(scene.sources["heat_map"], heat)
     charts.show_graph(scene.sources["graph"], graph)
@@ -89,7 +84,7 @@ def add_tables(scene, size):
     above, below = layout.split(tab, layout.TOP, "vertical", 0.5)
     layout.place(tab, above, native)
     layout.place(tab, below, sheet)
-    tab.SetSize(*size)
+    layout.set_size(tab, native, size)
     scene.layouts["runs"] = tab
     scene.views.update(native_parallel_coordinates=native, spreadsheet=sheet)
 

@@ -48,6 +48,7 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
     bar = simple.GetScalarBar(lut, view)
     bar.Title, bar.ComponentTitle = "", ""  # the plot itself says what is shown
     black = [0.0, 0.0, 0.0]
+    number = "{:.3g}" if simple.GetParaViewVersion() >= (6, 1) else "%-.3g"
     settings = {
         "TitleColor": black,
         "LabelColor": black,
@@ -59,8 +60,8 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
         "Position": [0.89, 0.2],
         "Orientation": "Vertical",
         "AutomaticLabelFormat": 0,
-        "LabelFormat": "%-.3g",
-        "RangeLabelFormat": "%-.3g",
+        "LabelFormat": number,
+        "RangeLabelFormat": number,
         "AddRangeLabels": 0,
         "TextPosition": "Ticks right/top, annotations left/bottom",
         "DrawTickMarks": 1,

@@ -69,6 +69,15 @@ def place(layout: Any, cell: int, view: Any) -> None:
     layout.AssignView(cell, view)
 
 
+def set_size(layout: Any, view: Any, size: tuple[int, int]) -> None:
+    """Give a layout a size in pixels, unless it is in ParaView's window, which has its own.
+
+    ParaView 6 would draw it at that size and scale the picture, so that the mouse missed.
+    """
+    if not _is_on_screen(view):
+        layout.SetSize(*size)
+
+
 def remove_empty_layouts(keep: Sequence[Any]) -> None:
     """Remove the layouts that ParaView started with, where nothing is shown in their views."""
     layouts = servermanager.ProxyManager().GetProxiesInGroup("layouts").values()
@@ -125,15 +134,18 @@ class Fit:
         self.right, self.font = right, font
         self._done: tuple[int, int] | None = None
         self.apply()
-        self._tag = view.SMProxy.AddObserver("PropertyModifiedEvent", self._changed)
+        # A window of the GUI tells its size itself; ParaView 6 does not keep ViewSize up to date.
+        self._told = view.GetRenderWindow() if _is_on_screen(view) else view.SMProxy
+        event = "WindowResizeEvent" if _is_on_screen(view) else "PropertyModifiedEvent"
+        self._tag = self._told.AddObserver(event, self._changed)
 
     def remove(self) -> None:
         """Leave the view as it is from now on."""
-        self.view.SMProxy.RemoveObserver(self._tag)
+        self._told.RemoveObserver(self._tag)
 
     def apply(self) -> None:
         """Shape the plot and point the camera for the view's present size."""
-        size = tuple(int(n) for n in self.view.ViewSize)
+        size = size_of(self.view)
         width, height = max(size[0] - 2 * MARGIN - self.right, 50), max(size[1] - 2 * MARGIN, 50)
         self._done = size
         content = [(self.plot, port) for port in self.outputs]
@@ -149,8 +161,20 @@ class Fit:
         look_at(self.view, (x0 + x1 + unit * self.right) / 2, (y0 + y1) / 2, unit * size[1] / 2)
 
     def _changed(self, *_event: Any) -> None:
-        if tuple(int(n) for n in self.view.ViewSize) != self._done:
+        if size_of(self.view) != self._done:
             self.apply()
+
+
+def _is_on_screen(view: Any) -> bool:
+    """Whether a view is a widget of ParaView's main window."""
+    interactor = view.GetInteractor()
+    return interactor is not None and interactor.GetClassName().startswith("QVTK")
+
+
+def size_of(view: Any) -> tuple[int, int]:
+    """Width and height of a view in pixels."""
+    size = view.GetRenderWindow().GetSize() if _is_on_screen(view) else view.ViewSize
+    return int(size[0]), int(size[1])
 
 
 SIDE = 9.0

@@ -17,6 +17,7 @@ from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
 from pvensemble.views import link
 from pvensemble.views.data import cells_of, fetch
+from pvensemble.views.layout import size_of
 from pvensemble.views.scenes import load_scene
 from pvensemble.views.selection import selected_runs
 
@@ -130,7 +131,8 @@ def show_tab(view):
 
 def views():
     """Size of each view, in pixels."""
-    return {n: [int(k) for k in v.ViewSize] for n, v in _state["scene"].views.items()}
+    plots = ("parallel_coordinates", "heat_map", "loss_accuracy")
+    return {n: list(size_of(_state["scene"].views[n])) for n in plots}
 
 
 def unlink():

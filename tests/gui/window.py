@@ -20,6 +20,11 @@ SCREEN = (1600, 1000)
 START_SECONDS = 120
 ANSWER_SECONDS = 30
 POLL = 0.02
+MAXIMIZED = """\
+<openbox_config xmlns="http://openbox.org/3.4/rc"><applications>
+<application name="*" type="normal"><decor>no</decor><maximized>yes</maximized></application>
+</applications></openbox_config>
+"""
 
 
 class WindowError(AssertionError):
@@ -94,8 +99,23 @@ class Window:
                 if seen is not None and seen["view"] in missing:
                     self.corners[seen["view"]] = (x - seen["at"][0], y + seen["at"][1])
                     missing.remove(seen["view"])
+                    self._check_extent(seen["view"])
         if missing:
             raise WindowError(f"the mouse met no view {sorted(missing)}")
+
+    def _check_extent(self, view: str) -> None:
+        """A view's picture must be as large as the place that it has in the window."""
+        size = self.ask("views").get(view)
+        if size is None:
+            return
+        left, bottom = self.corners[view]
+        for inside in (2, -3):
+            before = self.ask("mouse")["count"]
+            self.mouse("mousemove", left + size[0] - inside, bottom - size[1] + 5)
+            seen = self._seen(before)
+            assert (seen is not None and seen["view"] == view) == (inside > 0), (
+                f"{view} is drawn at {size}, which is not its size in the window"
+            )
 
     def _seen(self, before: int) -> dict | None:
         """Where ParaView saw the mouse after it moved; None when it was over nothing of ours."""
@@ -161,9 +181,8 @@ def open_window(folder: Path, ensemble: Path, scene: str, n_runs: int) -> Iterat
     config = folder / "config" / "ParaView"
     config.mkdir(parents=True)
     version = ".".join(map(str, paraview_version(find_paraview("pvpython")) or ()))
-    (config / f"ParaView{version}.ini").write_text(
-        "[General]\nGeneralSettings.ShowWelcomeDialog=false\n"
-    )
+    for name in (f"ParaView{version}.ini", "ParaView.ini"):  # 5 and 6
+        (config / name).write_text("[General]\nGeneralSettings.ShowWelcomeDialog=false\n")
     argv, env, _ = command("paraview", [str(ensemble)], scene=scene)
     env["PVENSEMBLE_TEST_SCENE"] = str(scene_file(scene))
     env["PVENSEMBLE_SCENE"] = str(Path(__file__).with_name("side_channel.py"))
@@ -172,8 +191,11 @@ def open_window(folder: Path, ensemble: Path, scene: str, n_runs: int) -> Iterat
     env["QT_LOGGING_RULES"] = "*=false"
     with virtual_screen(SCREEN) as screen, contextlib.ExitStack() as stack:
         env.update(screen)
-        if shutil.which("openbox"):
-            stack.callback(_end, subprocess.Popen(["openbox"], env=env, stderr=subprocess.DEVNULL))
+        if shutil.which("openbox"):  # the window has its size before it is filled
+            (folder / "openbox.xml").write_text(MAXIMIZED)
+            manager = ["openbox", "--config-file", str(folder / "openbox.xml")]
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            stack.callback(_end, subprocess.Popen(manager, env=env, **quiet))
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -187,17 +209,11 @@ def open_window(folder: Path, ensemble: Path, scene: str, n_runs: int) -> Iterat
 
 
 def _fill_screen(window: Window) -> None:
-    """Give the main window the size of the screen, and wait until its views have settled."""
-    found = subprocess.run(
-        ["xdotool", "search", "--onlyvisible", "--name", "^ParaView "],
-        env=window.env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    main = found.stdout.split()[0]
-    window.mouse("windowmove", main, 0, 0)
-    window.mouse("windowsize", main, *SCREEN)
+    """Without a window manager give the window the size of the screen; wait for constant views."""
+    if not shutil.which("openbox"):
+        search = ["xdotool", "search", "--onlyvisible", "--name", "^ParaView "]
+        found = subprocess.run(search, env=window.env, capture_output=True, text=True, check=True)
+        window.mouse("windowsize", found.stdout.split()[0], *SCREEN)
     sizes = [None] * 5
 
     def settled() -> bool:
