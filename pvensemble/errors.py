@@ -70,6 +70,10 @@ class PipelineError(PVEnsembleError, RuntimeError):
     """A VTK pipeline failed; the cause is chained."""
 
 
+class RenderError(PVEnsembleError, RuntimeError):
+    """ParaView could not make the pictures of a scene."""
+
+
 class ParaViewNotFoundError(PVEnsembleError, FileNotFoundError):
     """No usable ParaView was found."""
 
