@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -27,11 +28,14 @@ class GroupOutput:
     job
         The whole group; its ``positions`` and ``states`` are set to what is left to train.
     writer
-        The group in the store, new or re-opened.
+        The group in the store, new or opened again. It is released until the first run starts,
+        because there may be more groups than a process can hold files open.
+    reopen
+        Opens the group again.
     """
 
-    def __init__(self, job: Job, writer: GroupWriter) -> None:
-        self.job, self.writer = job, writer
+    def __init__(self, job: Job, writer: GroupWriter, reopen: Callable[[str], GroupWriter]) -> None:
+        self.job, self.writer, self._reopen = job, writer, reopen
         self.states = list(writer.states)
         self.bytes_written = 0
         self._background: BackgroundWriter | None = None
@@ -39,6 +43,7 @@ class GroupOutput:
         self._held_since: float | None = None
         self._saved: dict[int, RunState] = {}
         self._step = 0
+        self._changed = False
         self._assembly = Assembly(len(job.settings), job.schedule.stops)
         checkpoint = writer.read_checkpoint()
         if self._all_stored():
@@ -51,6 +56,7 @@ class GroupOutput:
         job.positions = tuple(
             p for p in range(len(job.settings)) if self._assembly.next_stop(p) is not None
         )
+        writer.close()
 
     @property
     def done(self) -> bool:
@@ -76,6 +82,7 @@ class GroupOutput:
             values = [np.prod(x.tensor_shape(k)) for x in self.job.layers for k in x.kinds]
             n_bytes = 4 * len(self.job.settings) * int(sum(values))
             pending = min(64, max(2, PENDING_BYTES // max(1, n_bytes)))
+            self.writer = self._reopen(self.writer.name)
             self._background = BackgroundWriter(self.writer, max_pending=pending)
         self._set([p for p in positions if self.states[p] == schema.WAITING], schema.RUNNING, 0)
 
@@ -85,6 +92,7 @@ class GroupOutput:
 
     def report(self, event: Report) -> None:
         """Put in a report; commit the stops that it completes."""
+        self._changed = True
         for step, stop in self._assembly.add(event):
             self._commit(step, stop)
 
@@ -93,12 +101,12 @@ class GroupOutput:
         self._saved.update({state.position: state for state in event.states})
 
     def write_checkpoint(self) -> None:
-        """Write a checkpoint of the states kept since the last one."""
-        if self._background is None or self.done:
+        """Write a checkpoint of the states kept since the last one, if anything has changed."""
+        if self._background is None or self.done or not (self._saved or self._changed):
             return
         self.flush_metrics(force=True)
         arrays, meta = pack(list(self._saved.values()), self._assembly)
-        self._saved = {}
+        self._saved, self._changed = {}, False
         self._background.write_checkpoint(self._step, arrays, meta)
 
     def flush_metrics(self, *, force: bool = False) -> None:

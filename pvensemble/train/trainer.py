@@ -104,7 +104,8 @@ def train(
     try:
         for number, (members, name) in enumerate(groups):
             job = make_job(config, members, number, data)
-            outputs.append(GroupOutput(job, open_group(writer, job, members, name)))
+            group = open_group(writer, job, members, name)
+            outputs.append(GroupOutput(job, group, writer.open_group))
         training = _Training(outputs, on_progress, stop)
         training.run(chosen)
     finally:
@@ -136,8 +137,6 @@ class _Training:
 
     def run(self, executor) -> None:
         """Train what is left; what was reported is stored, whatever happens."""
-        for output in [o for o in self._outputs if o.done]:
-            output.close()
         jobs = [o.job for o in self._open.values()]
         events = executor.run(jobs, self._control)
         try:

@@ -79,6 +79,18 @@ def test_vectorized_agrees_within_rounding(tmp_path, together):
             np.testing.assert_allclose(value, together[name], rtol=1e-3, atol=2e-5, err_msg=name)
 
 
+def test_vectorized_groups_share_devices(tmp_path):
+    """Whole groups go to worker processes; here each has a CPU for a device."""
+    config = tiny_config(tmp_path, "session.0.space.conv1=[3, 4, 5]", "steps=4")
+    train(
+        config, tmp_path / "two.pvens", executor=lambda d: Pool(d, ["cpu", "cpu"], vectorized=True)
+    )
+    train(config, tmp_path / "one.pvens", executor=lambda d: InProcess(d, vectorized=True))
+    one, two = everything(tmp_path / "one.pvens"), everything(tmp_path / "two.pvens")
+    assert len(one["table run_id"]) == 12
+    assert differences(one, two) == []
+
+
 def test_groups_of_different_shape_share_the_workers(tmp_path):
     config = tiny_config(tmp_path, "session.0.space.conv1=[3, 4, 5]", "steps=4")
     train(config, tmp_path / "one.pvens", workers=0)

@@ -15,6 +15,11 @@ from pvensemble.train.executors.sequential import train_share
 
 def train_job(job: Job, data: DeviceData, control: Control, *, vectorized: bool) -> Iterator[Event]:
     """Train the runs of a job; a model that cannot be vectorized is trained one run at a time."""
+    with _gpu_arithmetic(data.device, job.settings[0].precision):
+        yield from _train_job(job, data, control, vectorized)
+
+
+def _train_job(job: Job, data: DeviceData, control: Control, vectorized: bool) -> Iterator[Event]:
     if vectorized:
         from pvensemble.train.executors.vectorized import obstacle, train_stack
 
@@ -47,3 +52,21 @@ def worker_arithmetic(device: torch.device) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
+
+
+@contextmanager
+def _gpu_arithmetic(device: torch.device, precision: str) -> Iterator[None]:
+    """Use TF32 on a GPU where the configuration says so and nowhere else; undone afterwards."""
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark
+    tf32 = precision == "tf32"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    cudnn.allow_tf32, cudnn.benchmark = tf32, True
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        cudnn.allow_tf32, cudnn.benchmark = before[1:]

@@ -136,11 +136,12 @@ class _Worker:
             start_new_session=True,  # a Ctrl-C in the terminal reaches the trainer alone
         )
         theirs.close()
-        self._base = {}
-        stops = 0
+        self._places: dict[int, tuple[int, dict[int, int]]] = {}
+        before = 0
         for job in jobs:
-            self._base[job.group] = stops
-            stops += len(job.schedule.stops)
+            stops = job.schedule.stops
+            self._places[job.group] = before, {stop: i for i, stop in enumerate(stops)}
+            before += len(stops)
         self.progress = 0
         try:
             self.connection.send((shared, jobs))
@@ -159,8 +160,8 @@ class _Worker:
                 raise ConfigError(text)
             raise TrainingError(f"{self._name()} failed: {kind}: {text}")
         if isinstance(event, Report):
-            job = next(j for j in self._jobs if j.group == event.group)
-            self.progress = self._base[event.group] + job.schedule.stops.index(event.stop)
+            before, places = self._places[event.group]
+            self.progress = before + places[event.stop]
         return event
 
     def close(self) -> None:

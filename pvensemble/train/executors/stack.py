@@ -93,13 +93,13 @@ class Stack:
                 for step in range(first, last + 1)
             ]
         )
-        return torch.from_numpy(table).to(self.data.device)
+        return _to_device(torch.from_numpy(table), self.data.device)
 
     def rates(self, first: int, last: int) -> Tensor:
         """Return the learning rates of steps ``first`` to ``last``: (n_steps, n_runs)."""
         steps = range(first, last + 1)
         table = [[lr_at(s, step) for s in self.settings] for step in steps]
-        return torch.tensor(table, dtype=torch.float32).to(self.data.device)
+        return _to_device(torch.tensor(table, dtype=torch.float32), self.data.device)
 
     def backward(self, order: Tensor) -> tuple[Tensor, Tensor]:
         """Compute loss and gradients on one batch; return loss and right answers, (n_runs,)."""
@@ -166,6 +166,13 @@ class Stack:
             stacked = np.stack([s.arrays[name] for s in states])
             tensor.copy_(torch.from_numpy(stacked))
         self.alive = torch.tensor([s.diverged < 0 for s in states], device=device)
+
+
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy to the device without waiting for what it is doing."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor
 
 
 def obstacle(job: Job, data: DeviceData) -> str:
