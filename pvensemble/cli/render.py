@@ -1,53 +1,77 @@
-"""``pvensemble render``: pictures, tables and an animation of a scene, without a screen."""
+"""``pvensemble render``: pictures and animations of an ensemble, without a screen."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = "save pictures of a scene (and an animation over the training) without a screen"
+HELP = "render a scene of an ensemble to pictures, and to an animation over the training"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("ensemble", metavar="X.pvens")
-    parser.add_argument("--scene", default="performance", metavar="NAME", help="how to show it")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the files")
-    parser.add_argument("--size", type=_size, default=(1920, 1200), metavar="WxH", help="in pixels")
-    parser.add_argument("--animate", action="store_true", help="also frames and a film over time")
+    parser.add_argument("ensemble", metavar="X.pvens", help="the ensemble")
+    parser.add_argument("--scene", default="performance", help="scene (default: %(default)s)")
     parser.add_argument(
-        "--frames", type=int, default=100, metavar="N", help="frames of the animation at most"
+        "-o",
+        "--output",
+        metavar="DIR",
+        default=None,
+        help="folder for the pictures (default: X-SCENE beside the ensemble)",
     )
-    parser.add_argument("--paraview", metavar="DIR", help="installation of ParaView to use")
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Read ``1920x1200``."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 200):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT, at least 200x200")
-    return int(width), int(height)
+    parser.add_argument("--animate", action="store_true", help="also animate over the training")
+    parser.add_argument(
+        "--size",
+        type=_size,
+        default=(1920, 1200),
+        metavar="WxH",
+        help="size of the whole layout in pixels (default: 1920x1200)",
+    )
+    parser.add_argument(
+        "--frames", type=_positive, default=60, help="at most so many frames (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=8.0, help="frames a second (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--paraview", metavar="DIR", default=None, help="installation of ParaView to use"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render and list what was written."""
-    from pvensemble.launcher.pictures import render
+    """Render and print the files."""
+    from pathlib import Path
 
-    written = render(
-        args.ensemble,
-        args.output,
+    from pvensemble.launcher.pictures import join_frames, render
+
+    source = Path(args.ensemble)
+    folder = Path(args.output or source.with_name(f"{source.stem}-{args.scene}"))
+    made = render(
+        source,
+        folder,
         scene=args.scene,
         size=args.size,
-        frames=max(args.frames, 2) if args.animate else 0,
+        n_frames=args.frames if args.animate else 0,
         prefix=args.paraview,
     )
-    frames = [p for p in written if p.parent.name == "frames"]
-    for path in written:
-        if path not in frames:
-            print(path)
-    if frames:
-        print(f"{frames[0].parent}: {len(frames)} frames")
-    if args.animate and not frames:
-        print("no animation: the ensemble has fewer than two time steps")
-    elif args.animate and not any(p.suffix == ".mp4" for p in written):
-        print("no film: ffmpeg is missing; 'apt-get install ffmpeg', or join the frames yourself")
+    for file in made.files:
+        print(file)
+    if args.animate:
+        film = join_frames(made.frames, folder.absolute() / "animation", rate=args.rate)
+        frames = f"{len(made.frames)} frames in {folder.absolute() / 'frames'}"
+        print(film or f"{frames} (neither ffmpeg nor Pillow is there to join them)")
     return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) == 2 and all(p.isdecimal() for p in parts):
+        width, height = (int(p) for p in parts)
+        if 300 <= width <= 16384 and 200 <= height <= 16384:
+            return width, height
+    raise argparse.ArgumentTypeError(f"got {text!r}, expected WxH like 1920x1200 (300x200 or more)")
+
+
+def _positive(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"got {text!r}, expected a positive number")

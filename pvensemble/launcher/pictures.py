@@ -1,12 +1,12 @@
-"""Run ParaView without a window to save pictures of a scene, and make a film of the frames."""
+"""Render a scene in a process of ParaView's, and join frames to a film."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pvensemble.errors import RenderError
@@ -15,120 +15,146 @@ from pvensemble.launcher.environment import environment, package_folder
 from pvensemble.launcher.find import find_paraview, paraview_version
 from pvensemble.launcher.scenes import check_ensemble, scene_file
 
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What was written.
+
+    Attributes
+    ----------
+    files : list of Path
+        Pictures of the layout and of each view, and tables.
+    frames : list of Path
+        Pictures of the layout over time, in order.
+    """
+
+    files: list[Path]
+    frames: list[Path]
+
 
 def render(
-    ensemble: str | os.PathLike,
-    out: str | os.PathLike,
+    ensemble: str | Path,
+    folder: str | Path,
     *,
     scene: str,
-    size: tuple[int, int] = (1920, 1200),
-    frames: int = 0,
-    fps: int = 10,
-    prefix: str | os.PathLike | None = None,
-) -> list[Path]:
-    """Save pictures of an ensemble in a scene.
+    size: tuple[int, int],
+    n_frames: int = 0,
+    prefix: str | Path | None = None,
+) -> Pictures:
+    """Write pictures of an ensemble in a scene.
 
     Parameters
     ----------
     ensemble
-        ``X.pvens``.
-    out
-        Folder for the pictures; made where it is missing. Files of the same names are replaced,
-        once all pictures are there.
+        The ``.pvens`` file.
+    folder
+        Where to write; made when it is not there.
     scene
         Name of the scene.
     size
-        Width and height of a layout in pixels.
-    frames
-        Largest number of frames of an animation over the training; 0 for none.
-    fps
-        Frames a second of the film.
+        Width and height of the layout in pixels.
+    n_frames
+        Largest number of frames of an animation over the training; 0: none.
     prefix
-        ParaView's installation folder.
-
-    Returns
-    -------
-    list of Path
-        What was written; the film last.
+        ParaView's installation; see :func:`pvensemble.launcher.find_paraview`.
 
     Raises
     ------
     SceneError
-        No such ensemble or scene.
+        There is no such ensemble or scene, or it cannot be shown.
     ParaViewNotFoundError
-        No ParaView, or no display for it.
+        No ParaView, or none that can draw here.
     RenderError
-        ParaView failed; the message holds what it said last.
+        ParaView failed.
     """
-    ensemble, scene_path = check_ensemble(ensemble), scene_file(scene)
+    path, file = check_ensemble(ensemble), scene_file(scene)
     program = find_paraview("pvpython", prefix)
-    out = _folder(Path(out))
-    with tempfile.TemporaryDirectory(prefix=".rendering-", dir=out) as staging:
-        options = {
-            "scene": str(scene_path),
-            "ensemble": str(ensemble),
-            "folder": staging,
-            "size": size,
-            "frames": frames,
-        }
-        with display(environment(), version=paraview_version(program)) as env:
-            _run(program, {**env, "PVENSEMBLE_PICTURES": json.dumps(options)})
-        film = _film(Path(staging), fps)
-        return _move(Path(staging), out, last=film)
-
-
-def _folder(path: Path) -> Path:
+    folder = Path(folder).absolute()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RenderError(f"{path}: cannot be made a folder: {error.strerror}") from error
-    return path
-
-
-def _run(program: Path, env: dict[str, str]) -> None:
-    script = package_folder() / "views" / "pictures.py"
-    done = subprocess.run(
-        [str(program), str(script)],
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
-        said = (done.stderr + done.stdout).strip().splitlines()
-        raise RenderError(
-            f"ParaView ended with status {done.returncode} while rendering: "
-            f"{said[-1] if said else 'it said nothing'}"
+        raise RenderError(f"cannot make the folder {folder}: {error.strerror}") from error
+    report = folder / REPORT
+    report.unlink(missing_ok=True)
+    options = {
+        "ensemble": str(path),
+        "scene": str(file),
+        "folder": str(folder),
+        "size": list(size),
+        "frames": n_frames,
+    }
+    script = package_folder() / "views" / "render.py"
+    with display(environment(), version=paraview_version(program), size=size) as env:
+        done = subprocess.run(
+            [str(program), str(script), json.dumps(options)],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
+    if not report.is_file():
+        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
+        raise RenderError(f"{program} ended with status {done.returncode} and said:\n{said}")
+    made = json.loads(report.read_text())
+    report.unlink()
+    if "error" in made:
+        raise RenderError(made["error"])
+    return Pictures([Path(f) for f in made["files"]], [Path(f) for f in made["frames"]])
 
 
-def _film(staging: Path, fps: int) -> str | None:
-    """Join the frames with ffmpeg, where it is; the frames stay beside the film."""
-    frames = staging / "frames"
-    ffmpeg = shutil.which("ffmpeg")
-    if not frames.is_dir() or ffmpeg is None:
+def join_frames(frames: Sequence[Path], target: Path, *, rate: float) -> Path | None:
+    """Join frames to ``target.mp4`` with ffmpeg, else to ``target.gif`` with Pillow.
+
+    Parameters
+    ----------
+    frames
+        Pictures of equal size, in order, numbered from 0 in one folder.
+    target
+        Path without suffix.
+    rate
+        Frames a second.
+
+    Returns
+    -------
+    Path or None
+        The film; None when neither ffmpeg nor Pillow is there or works.
+    """
+    if not frames:
         return None
-    name = "animation.mp4"
-    encode = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20"]
-    even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
-    subprocess.run(
-        [ffmpeg, "-v", "error", "-y", "-framerate", str(fps), "-i", str(frames / "frame%04d.png")]
-        + [*even, *encode, str(staging / name)],
-        stdin=subprocess.DEVNULL,
-        check=True,
+    return _mp4(frames, target.with_suffix(".mp4"), rate) or _gif(
+        frames, target.with_suffix(".gif"), rate
     )
-    return name
 
 
-def _move(staging: Path, out: Path, last: str | None) -> list[Path]:
-    """Put everything from the staging folder in its place."""
-    written = []
-    for path in sorted(staging.rglob("*"), key=lambda p: (p.name == last, p)):
-        if path.is_file():
-            target = out / path.relative_to(staging)
-            target.parent.mkdir(exist_ok=True)
-            path.replace(target)
-            written.append(target)
-    return written
+def _mp4(frames: Sequence[Path], film: Path, rate: float) -> Path | None:
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        return None
+    even = "pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white"  # H.264 wants even sizes
+    argv = [ffmpeg, "-y", "-loglevel", "error", "-framerate", str(rate)]
+    argv += ["-i", str(frames[0].parent / "%04d.png"), "-vf", even]
+    argv += ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    done = subprocess.run([*argv, str(film)], stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode == 0 and film.is_file():
+        return film
+    film.unlink(missing_ok=True)
+    return None
+
+
+def _gif(frames: Sequence[Path], film: Path, rate: float) -> Path | None:
+    try:
+        from PIL import Image
+    except ImportError:
+        return None
+    pictures = []
+    for frame in frames:
+        with Image.open(frame) as picture:
+            pictures.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
+    pictures[0].save(
+        film, save_all=True, append_images=pictures[1:], duration=round(1000 / rate), loop=0
+    )
+    return film

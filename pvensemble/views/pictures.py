@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from paraview import simple
 
+from pvensemble.views import pipeline
 from pvensemble.views.scenes import Scene, load_scene
 
 NO_PICTURE = ("SpreadSheetView",)
@@ -60,8 +61,8 @@ def save_view(view: Any, stem: Path) -> None:
 
 def save_frames(module: Any, scene: Scene, folder: Path, size: tuple, most: int) -> None:
     """Save the first layout at up to ``most`` of the time steps, the first and last included."""
-    times = np.atleast_1d(simple.GetTimeKeeper().TimestepValues)
-    if times[0] is None or len(times) < 2:
+    times = pipeline.time_steps()
+    if len(times) < 2:
         return
     if hasattr(module, "animate"):
         module.animate(scene)
@@ -69,7 +70,7 @@ def save_frames(module: Any, scene: Scene, folder: Path, size: tuple, most: int)
     layout = next(iter(scene.layouts.values()))
     chosen = np.unique(np.linspace(0, len(times) - 1, min(most, len(times))).round().astype(int))
     for k, i in enumerate(chosen):
-        simple.GetAnimationScene().AnimationTime = float(times[i])
+        simple.GetAnimationScene().AnimationTime = times[i]
         name = str(folder / f"frame{k:04d}.png")
         simple.SaveScreenshot(name, layout, ImageResolution=list(size))
 

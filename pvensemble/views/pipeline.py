@@ -80,15 +80,28 @@ def accuracy_column(runs: Any) -> str | None:
     return next((m for m in ACCURACY_METRICS if cells.GetArray(m) is not None), None)
 
 
+def time_steps() -> list[float]:
+    """Return ParaView's time steps, ascending; empty where no source has any."""
+    times = np.atleast_1d(simple.GetTimeKeeper().TimestepValues)
+    return [] if times[0] is None else [float(t) for t in times]
+
+
+def judge_from(measures: Any, share: float) -> None:
+    """Take P1 at a share of the training, and P2 and P3 from there to the end."""
+    times = time_steps()
+    if times:
+        measures.P1Step = measures.IntervalStart = round(share * times[-1])
+
+
 def go_to_last_step() -> None:
     """Let ParaView's time be that of the data, and show its end."""
-    times = np.atleast_1d(simple.GetTimeKeeper().TimestepValues)
-    if len(times) == 0 or times[0] is None:
+    times = time_steps()
+    if not times:
         return
     scene = simple.GetAnimationScene()
     scene.UpdateAnimationUsingDataTimeSteps()
     scene.PlayMode = "Snap To TimeSteps"
-    scene.AnimationTime = float(times[-1])
+    scene.AnimationTime = times[-1]
 
 
 def columns(source: Any) -> list[str]:
