@@ -21,6 +21,8 @@ from pvensemble.views.scenes import Scene
 GROUPS = """\
 low = #d62728 : bottom 10 combined
 high = #2ca02c : top 10 combined"""
+EARLY = 1 / 3
+"""Share of the training after which P1 judges a run, and from which P2 and P3 do."""
 SIZE = (1920, 1200)
 
 
@@ -44,6 +46,7 @@ def add_pipeline(scene, path, groups):
     """Reader, measures, groups, plots."""
     reader = pipeline.open_ensemble(path)
     measures = pv.PerformanceMeasures(registrationName="Measures", Input=reader)
+    pipeline.judge_from(measures, EARLY)
     chosen = pv.RunGroups(registrationName="Groups", Input=measures, Groups=groups)
     scene.sources = {
         "reader": reader,
