@@ -6,9 +6,12 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+ROOT = Path(__file__).resolve().parent.parent
+
 
 # Commands that other tests stand for: this suite is one, and the window is driven with the mouse.
 ELSEWHERE = {
