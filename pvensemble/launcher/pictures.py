@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,8 @@ def render(
     ensemble
         The ``.pvens`` file.
     folder
-        Where to write; made when it is not there.
+        Where to write; made when it is not there. Files of the same names are replaced, once all
+        pictures are there.
     scene
         Name of the scene.
     size
@@ -76,34 +78,49 @@ def render(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RenderError(f"cannot make the folder {folder}: {error.strerror}") from error
-    report = folder / REPORT
-    report.unlink(missing_ok=True)
-    options = {
-        "ensemble": str(path),
-        "scene": str(file),
-        "folder": str(folder),
-        "size": list(size),
-        "frames": n_frames,
-    }
-    script = package_folder() / "views" / "render.py"
-    with display(environment(), version=paraview_version(program), size=size) as env:
-        done = subprocess.run(
-            [str(program), str(script), json.dumps(options)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
+    with tempfile.TemporaryDirectory(prefix=".rendering-", dir=folder) as staging:
+        options = {
+            "ensemble": str(path),
+            "scene": str(file),
+            "folder": staging,
+            "size": list(size),
+            "frames": n_frames,
+        }
+        version = paraview_version(program)
+        with display(environment(), version=version, size=size) as env:
+            made = _run(program, env, options)
+        return Pictures(
+            [_move(Path(staging), folder, name) for name in made["files"]],
+            [_move(Path(staging), folder, name) for name in made["frames"]],
         )
+
+
+def _run(program: Path, env: dict[str, str], options: dict) -> dict:
+    """Run ParaView and return its report."""
+    done = subprocess.run(
+        [str(program), str(package_folder() / "views" / "render.py"), json.dumps(options)],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    report = Path(options["folder"]) / REPORT
     if not report.is_file():
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
         raise RenderError(f"{program} ended with status {done.returncode} and said:\n{said}")
     made = json.loads(report.read_text())
-    report.unlink()
     if "error" in made:
         raise RenderError(made["error"])
-    return Pictures([Path(f) for f in made["files"]], [Path(f) for f in made["frames"]])
+    return made
+
+
+def _move(staging: Path, folder: Path, name: str) -> Path:
+    """Put a finished file in its place."""
+    target = folder / name
+    target.parent.mkdir(exist_ok=True)
+    return (staging / name).replace(target)
 
 
 def join_frames(frames: Sequence[Path], target: Path, *, rate: float) -> Path | None:

@@ -126,4 +126,6 @@ def range_of(source: Any, column: str) -> tuple[float, float]:
     if len(values) == 0:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    return (low, high) if low < high else (low - 0.5, high + 0.5)
+    if low < high:
+        return low, high
+    return (0.0, 1.0) if 0 <= low <= 1 else (low - 0.5, high + 0.5)

@@ -1,7 +1,7 @@
 """Runs inside pvpython for ``pvensemble render``: pictures of a scene, written to a folder.
 
-Takes one argument, a JSON object: ``ensemble``, ``scene`` (file), ``folder``, ``size``, ``frames``
-(0: no animation). Writes ``report.json`` there: the files made, or the error.
+Takes one argument, a JSON object: ``ensemble``, ``scene`` (file), ``folder`` (empty), ``size``,
+``frames`` (0: no animation). Writes ``report.json`` there: the files made, or the error.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from paraview import simple
 
 from pvensemble.errors import PVEnsembleError
+from pvensemble.views import pipeline
 from pvensemble.views.scenes import Scene, load_scene
 
 REPORT = "report.json"
@@ -60,7 +61,7 @@ def save_picture(shown: Any, file: Path, size: tuple[int, int] | None = None) ->
 
 def frame_times(n_frames: int) -> np.ndarray:
     """Time steps of the data, thinned evenly to at most so many; the first and last are kept."""
-    times = np.atleast_1d(np.array(simple.GetTimeKeeper().TimestepValues, np.float64))
+    times = np.array(pipeline.time_steps())
     if len(times) <= n_frames:
         return times
     return times[np.unique(np.linspace(0, len(times) - 1, n_frames).round().astype(int))]
@@ -68,9 +69,7 @@ def frame_times(n_frames: int) -> np.ndarray:
 
 def save_frames(scene: Scene, folder: Path, size: tuple[int, int], n_frames: int) -> list[Path]:
     """Write a picture of the first layout at each time step."""
-    folder.mkdir(exist_ok=True)
-    for old in folder.glob("[0-9]*.png"):
-        old.unlink()
+    folder.mkdir()
     clock = simple.GetAnimationScene()
     layout = next(iter(scene.layouts.values()))
     files = []
@@ -87,7 +86,7 @@ def render(options: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``files`` and ``frames``: paths.
+        ``files`` and ``frames``: paths relative to the folder.
     """
     folder, size = Path(options["folder"]), tuple(options["size"])
     module = load_scene(options["scene"])
@@ -101,7 +100,10 @@ def render(options: dict[str, Any]) -> dict[str, Any]:
     missing = [str(f) for f in files + frames if not f.is_file()]
     if missing:
         raise PVEnsembleError(f"ParaView did not write {', '.join(missing)}")
-    return {"files": [str(f) for f in files], "frames": [str(f) for f in frames]}
+    return {
+        "files": [str(f.relative_to(folder)) for f in files],
+        "frames": [str(f.relative_to(folder)) for f in frames],
+    }
 
 
 def main(text: str) -> int:
