@@ -73,15 +73,14 @@ def virtual_screen(size: tuple[int, int]) -> Iterator[dict[str, str]]:
         The server does not start.
     """
     with tempfile.TemporaryDirectory(prefix="pvensemble-x-") as folder:
-        cookie = Path(folder) / "Xauthority"
-        cookie.touch(mode=0o600)
-        cookie.write_bytes(_cookie(secrets.token_bytes(16)))
+        secret = secrets.token_bytes(16)
+        for_server = _write_cookie(Path(folder) / "server", secret)
         log = Path(folder) / "log"
         reading, writing = os.pipe()
         screen = ["-screen", "0", f"{size[0]}x{size[1]}x24", "-nolisten", "tcp", "-noreset"]
         with log.open("wb") as sink:
             server = subprocess.Popen(
-                ["Xvfb", "-displayfd", str(writing), "-auth", str(cookie), *screen],
+                ["Xvfb", "-displayfd", str(writing), "-auth", str(for_server), *screen],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -95,7 +94,9 @@ def virtual_screen(size: tuple[int, int]) -> Iterator[dict[str, str]]:
                 raise ParaViewNotFoundError(
                     f"Xvfb did not start: {said[-1] if said else 'it said nothing'}"
                 )
-            yield {"DISPLAY": f":{number}", "XAUTHORITY": str(cookie)}
+            # With its number, so that clients do not show the cookie to other servers.
+            for_clients = _write_cookie(Path(folder) / "Xauthority", secret, number)
+            yield {"DISPLAY": f":{number}", "XAUTHORITY": str(for_clients)}
         finally:
             os.close(reading)
             server.terminate()
@@ -118,7 +119,11 @@ def _first_line(descriptor: int, seconds: float) -> str:
     return text.decode().strip()
 
 
-def _cookie(secret: bytes) -> bytes:
-    """An Xauthority entry for any display: family, then address, number, method, secret."""
-    fields = (b"", b"", b"MIT-MAGIC-COOKIE-1", secret)
-    return struct.pack(">H", _WILD) + b"".join(struct.pack(">H", len(f)) + f for f in fields)
+def _write_cookie(file: Path, secret: bytes, number: str = "") -> Path:
+    """Write an Xauthority file: family, then address, number (any if empty), method, secret."""
+    fields = (b"", number.encode(), b"MIT-MAGIC-COOKIE-1", secret)
+    file.touch(mode=0o600)
+    file.write_bytes(
+        struct.pack(">H", _WILD) + b"".join(struct.pack(">H", len(f)) + f for f in fields)
+    )
+    return file

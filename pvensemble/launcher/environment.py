@@ -51,12 +51,29 @@ def python_folder() -> Path:
     Nothing else must be in it: everything that stands beside an installed package would reach
     ParaView's Python, and PyPI's ``vtk`` crashes it.
     """
-    package = package_folder()
-    key = hashlib.sha256(str(package).encode()).hexdigest()[:12]
-    folder = cache_folder() / f"python-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
+    package, folder = package_folder(), _own_folder("python")
     _link(folder / "pvensemble", package)
     _link(folder / "sitecustomize.py", package / "launcher" / "shim" / "sitecustomize.py")
+    return folder
+
+
+def macro_folder() -> Path:
+    """Make (once) and return the folder of macros, which ParaView shows as menu and buttons.
+
+    Links again: Macros > Delete deletes files.
+    """
+    folder = _own_folder("macros")
+    for macro in (package_folder() / "launcher" / "macros").glob("*.py"):
+        words = [w if w == "from" else w.capitalize() for w in macro.stem.split("_")]
+        _link(folder / f"{' '.join(words)}.py", macro)
+    return folder
+
+
+def _own_folder(name: str) -> Path:
+    """Make and return a cache folder that belongs to this place of the package."""
+    key = hashlib.sha256(str(package_folder()).encode()).hexdigest()[:12]
+    folder = cache_folder() / f"{name}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -102,7 +119,7 @@ def environment(
     folder = str(python_folder())
     env["PYTHONPATH"] = os.pathsep.join([folder, *(p for p in own if p != folder)])
     env["PV_PLUGIN_CONFIG_FILE"] = str(plugin_config())
-    macros = [str(package_folder() / "launcher" / "macros"), env.get("PV_MACRO_PATH", "")]
+    macros = [str(macro_folder()), env.get("PV_MACRO_PATH", "")]
     env["PV_MACRO_PATH"] = os.pathsep.join(dict.fromkeys(m for m in macros if m))
     if holds_vtk(site.getusersitepackages()):
         env["PYTHONNOUSERSITE"] = "1"

@@ -89,6 +89,8 @@ def render(
         version = paraview_version(program)
         with display(environment(), version=version, size=size) as env:
             made = _run(program, env, options)
+        for old in (folder / "frames").glob("[0-9][0-9][0-9][0-9].png"):
+            old.unlink()  # of an animation with more frames
         return Pictures(
             [_move(Path(staging), folder, name) for name in made["files"]],
             [_move(Path(staging), folder, name) for name in made["frames"]],

@@ -73,7 +73,8 @@ def lines_in_box(cells: Cells, rectangle: tuple[float, float, float, float]) -> 
         level = step == 0
         inside &= ~level | ((origin >= lo) & (origin <= hi))
         safe = np.where(level, 1.0, step)
-        a, b = (lo - origin) / safe, (hi - origin) / safe
+        with np.errstate(over="ignore"):  # a tiny step reaches the border at infinity
+            a, b = (lo - origin) / safe, (hi - origin) / safe
         enter = np.where(level, enter, np.maximum(enter, np.minimum(a, b)))
         leave = np.where(level, leave, np.minimum(leave, np.maximum(a, b)))
     return np.unique(owner[inside & (enter <= leave)]).astype(np.int64)
@@ -140,10 +141,12 @@ def areas_in_box(cells: Cells, rectangle: tuple[float, float, float, float]) -> 
     corners = cells.corners
     low = np.minimum.reduceat(corners, starts, axis=0)
     high = np.maximum.reduceat(corners, starts, axis=0)
-    hit = (low[:, 0] < right) & (high[:, 0] > left) & (low[:, 1] < top) & (high[:, 1] > bottom)
-    if left == right or bottom == top:  # a click on a border belongs to the cell above or right
-        hit = (low[:, 0] <= left) & (left < high[:, 0]) & (low[:, 1] <= bottom)
-        hit &= bottom < high[:, 1]
+    hit = np.ones(len(full), bool)
+    for axis, (start, end) in enumerate(((left, right), (bottom, top))):
+        if start == end:  # on a border: the cell above or to the right
+            hit &= (low[:, axis] <= start) & (start < high[:, axis])
+        else:
+            hit &= (low[:, axis] < end) & (high[:, axis] > start)
     return full[hit].astype(np.int64)
 
 

@@ -108,6 +108,17 @@ def test_the_shim_takes_arguments_from_a_signature():
     assert python(code, env) == "['self', 'a', 'b']"
 
 
+def test_macros_are_links_with_readable_names():
+    folder = Path(environment({})["PV_MACRO_PATH"])
+    assert "Group from Selection.py" in {p.name for p in folder.iterdir()}
+    deleted = folder / "Group from Selection.py"
+    target = deleted.resolve()
+    deleted.unlink()  # as Macros > Delete does
+    assert target.is_file()
+    environment({})
+    assert deleted.resolve() == target
+
+
 def test_many_processes_make_the_folder_at_once():
     with ThreadPoolExecutor(8) as pool:
         folders = set(pool.map(lambda _: python_folder(), range(32)))
