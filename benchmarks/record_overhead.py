@@ -20,8 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-RATES = "session.0.space.learning_rate=[0.01, 0.011]"
-MOMENTA = "session.0.space.momentum=[0.81, 0.9]"
+RATES = "session.0.space.learning_rate={low=0.006, high=0.016, num=6}"
+MOMENTA = "session.0.space.momentum=[0.729, 0.81, 0.9]"
 WITHOUT = ("record.kinds=[]",)
 
 
@@ -30,14 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="directory of the data sets")
     parser.add_argument("--preset", default="mnist")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--every", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     from harness import machine
 
     print(f"machine: {machine()}, load {' '.join(f'{x:.1f}' for x in os.getloadavg())}")
-    print(f"{args.preset}: 4 runs of {args.steps} steps, stops every {args.every} steps")
+    print(f"{args.preset}: 18 runs of {args.steps} steps, stops every {args.every} steps")
     found: dict[str, list[tuple[float, float, int]]] = {"without": [], "recording": []}
     for _ in range(args.repeats):
         found["without"].append(_train(args, WITHOUT))
