@@ -54,7 +54,7 @@ def attach() -> list[Any]:
                 _attached.append(brush(view, plot))
     if linked:
         seen = [view for found in plots.values() for plot in found for view in views_of(plot)]
-        _attached.append(follow(linked[0], plots[GRAPH], seen))
+        _attached.append(follow(linked[0], plots[GRAPH], plots[PARALLEL], seen))
     return list(_attached)
 
 

@@ -12,6 +12,7 @@ from pvensemble.views.data import display_of
 from pvensemble.views.layout import look_at
 
 CELL_MEAN = "cell_mean"
+DENSITY = "density"
 COLOR = "color"
 BAR = 110
 """Pixels that the colour bar of the heat map takes."""
@@ -36,7 +37,10 @@ def show_axes(plot: Any, view: Any, port: int = 1) -> Any:
 
 
 def show_parallel_coordinates(plot: Any, view: Any) -> None:
-    """Lines in the colours of their groups over the density image, axes above."""
+    """Lines in the colours of their groups over the density image (of many runs), axes above."""
+    image = show(plot, view, 2)
+    image.Pickable = 0
+    colors.density(image, DENSITY)
     lines = show(plot, view, 0)
     colors.direct_colors(lines, GROUP_COLOR)
     lines.LineWidth = 1.5

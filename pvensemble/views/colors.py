@@ -16,6 +16,8 @@ LUMINANCE = (
 )
 """Dark to bright with evenly rising lightness and almost no hue, so that coloured dots stand out;
 bright is good. Rows: position, red, green, blue."""
+DENSITY = ((0.0, 1.0, 1.0, 1.0), (0.02, 0.93, 0.93, 0.94), (1.0, 0.25, 0.27, 0.32))
+"""White where no line is."""
 MISSING = (0.80, 0.65, 0.65)
 SELECTION = (0.93, 0.05, 0.60)
 """Colour of the current selection in all views: none of the usual group colours."""
@@ -71,6 +73,17 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
             setattr(bar, name, value)
     bar.Visibility = 1
     return bar
+
+
+def density(display: Any, array: str) -> None:
+    """Colour an image of line density, 0 to 1, from white to dark grey."""
+    lut = simple.GetColorTransferFunction(array)
+    lut.RGBPoints = [v for at, *rgb in DENSITY for v in (at, *rgb)]
+    lut.ColorSpace = "Lab"
+    lut.AutomaticRescaleRangeMode = "Never"
+    lut.ScalarRangeInitialized = 1
+    display.LookupTable = lut
+    display.ColorArrayName = ["POINTS", array]
 
 
 def selection_style(display: Any, *, width: float = 3.0, shown: bool = True) -> None:

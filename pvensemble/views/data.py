@@ -16,9 +16,8 @@ AXIS_X, AXIS_HEIGHT, AXIS_POSITIONS = "axis_x", "axis_height", "axis_positions"
 
 def fetch(source: Any, port: int = 0) -> Any:
     """Return a source's output as a VTK data set on this side of a client-server connection."""
-    output = servermanager.OutputPort(source, port)
-    output.UpdatePipeline()
-    return servermanager.Fetch(output)
+    source.UpdatePipeline()
+    return servermanager.Fetch(source, idx=port)
 
 
 def cells_of(data: Any) -> Cells:

@@ -73,23 +73,35 @@ class Follower:
         self.react(runs)
 
 
-def follow(source: Any, targets: Sequence[Any], views: Sequence[Any]) -> Follower:
-    """Let filters' property ``Runs`` hold the runs selected on a source; draw views again.
+def follow(
+    source: Any, graphs: Sequence[Any], crowded: Sequence[Any], views: Sequence[Any]
+) -> Follower:
+    """Let plots show the runs selected on a source; draw views again.
 
     Parameters
     ----------
     source : proxy
         Whose selection is followed.
-    targets : sequence of proxy
+    graphs : sequence of proxy
         Filters whose ``Runs`` becomes ``"0-4,9"``, or empty when nothing is selected.
+    crowded : sequence of proxy
+        Parallel coordinates: the same, but only while a density image stands for most of the runs.
     views : sequence of proxy
         Views that are drawn again.
     """
 
     def react(runs: np.ndarray) -> None:
-        for target in targets:
-            target.Runs = format_runs(runs)
+        text = format_runs(runs)
+        for graph in graphs:
+            graph.Runs = text
+        for plot in crowded:
+            plot.Runs = text if is_crowded(plot) else ""
         for view in views:
             view.SMProxy.StillRender()
 
     return Follower(source, react)
+
+
+def is_crowded(plot: Any) -> bool:
+    """Whether parallel coordinates have too many runs to draw each as a line."""
+    return plot.SMProxy.GetDataInformation(0).GetNumberOfCells() > plot.DensityAbove

@@ -98,6 +98,28 @@ answers["camera moved"] = camera != [
     *scene.views["heat_map"].CameraFocalPoint,
 ]
 
+# -- a dot of the loss curve; the highlight of a run that the density image stood for
+select_runs(sources["heat_map"], [])
+dots = cells_of(fetch(sources["graph"], 1))
+high = [dots.corners[dots.offsets[k] : dots.offsets[k + 1]][40] for k in range(100)]
+loneliest = max(range(100), key=lambda k: sorted(abs(high[k][1] - h[1]) for h in high)[1])
+place = high[loneliest]
+at = pixel("loss_accuracy", *place)
+gesture("loss_accuracy", [(down, *at, ()), (up, *at, ())])
+answers["loss dot"] = [everywhere(), loneliest]
+select_runs(sources["heat_map"], [])
+parallel = sources["parallel_coordinates"]
+sizes = []
+for above in (3000, 10):
+    parallel.DensityAbove = above
+    select_runs(sources["heat_map"], [33])
+    offsets = cells_of(fetch(parallel)).offsets
+    sizes.append([parallel.Runs, int(offsets[34] - offsets[33])])
+    select_runs(sources["heat_map"], [])
+    sizes[-1].append(parallel.Runs)
+answers["crowded"] = sizes
+parallel.DensityAbove = 3000
+
 # -- groups
 select_runs(sources["graph"], [3, 4, 5, 9])
 made = groups.group_from_selection(color="#9467bd")

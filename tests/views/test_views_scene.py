@@ -57,6 +57,18 @@ def test_the_left_button_selects_adds_and_takes_away(answers):
     assert answers["drag"] == everywhere([40, 41])
 
 
+def test_a_click_on_a_dot_of_the_loss_selects_its_run(answers):
+    selected, run = answers["loss dot"]
+    assert selected == everywhere([run])
+
+
+def test_a_selected_run_is_drawn_as_a_line_where_an_image_stands_for_the_others(answers):
+    (few_runs, few_corners, few_after), (runs, corners, after) = answers["crowded"]
+    assert (few_runs, few_after) == ("", "")
+    assert (runs, after) == ("33", "")
+    assert corners == few_corners > 2
+
+
 def test_a_drag_does_not_move_the_camera(answers):
     assert answers["camera moved"] is False
 
