@@ -85,7 +85,7 @@ CODE_SUFFIX = "_code"
 
 
 def curve_array(metric: str) -> str:
-    """Name of the field array of a metric's values, shape (n_steps, n_runs)."""
+    """Name of the field array of a metric's values: n_steps * n_runs numbers, step by step."""
     return CURVE_PREFIX + metric
 
 

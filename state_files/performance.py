@@ -35,6 +35,7 @@ def build(path=None, size=SIZE, groups=GROUPS):
     layout.remove_empty_layouts(keep=list(scene.layouts.values()))
     pipeline.go_to_last_step()
     pv.RenderAllViews()  # the first rendering of all resets a camera; cameras are set after it
+    layout.smooth(scene.views.values())
     scene.keep += attach.attach()
     pv.SetActiveView(scene.views["parallel_coordinates"])
     pv.SetActiveSource(scene.sources["groups"])

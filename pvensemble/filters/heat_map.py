@@ -27,7 +27,7 @@ from pvensemble.filters.plot_panels import draw_map, draw_pair_titles
 from pvensemble.numerics.axis_scales import is_text, make_axis
 from pvensemble.numerics.binning import Bins, CellShares, bin_axis, share_cells
 from pvensemble.vtkdata.arrays import add_field, to_vtk
-from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs import RunsData, copy_fields
 
 ONE_PAIR, ALL_PAIRS = "one pair", "all pairs"
 LAYOUTS = (ONE_PAIR, ALL_PAIRS)
@@ -209,8 +209,8 @@ def write_cells(output: vtkPolyData, runs: RunsData, maps: list[Map]) -> None:
     cell_data.AddArray(to_vtk(mean, CELL_MEAN))
     cell_data.AddArray(to_vtk(count, CELL_COUNT))
     cell_data.AddArray(to_vtk(np.repeat(np.arange(len(maps)), runs.n_runs), PAIR))
+    copy_fields(runs.polydata, output)
     field = output.GetFieldData()
-    field.ShallowCopy(runs.polydata.GetFieldData())
     add_field(field, N_PAIRS, np.array([len(maps)]))
     add_field(field, PAIR_X, [drawn.x_name for drawn in maps])
     add_field(field, PAIR_Y, [drawn.y_name for drawn in maps])

@@ -23,7 +23,7 @@ from pvensemble.filters.plot_geometry import (
 from pvensemble.filters.plot_time_panels import Panel, draw_note, draw_panel, draw_playhead
 from pvensemble.numerics.curves import curve_scale, dashes
 from pvensemble.numerics.runs import parse_runs
-from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs import RunsData, copy_fields
 from pvensemble.vtkdata.time import requested_time
 
 WIDTH, HEIGHT = 16.0, 9.0
@@ -178,7 +178,7 @@ def _write(output: vtkPolyData, runs: RunsData, places: list[np.ndarray]) -> np.
             points[:, 2] = np.repeat(z, sizes)
     output.SetPoints(vtk_points(points))
     output.GetCellData().ShallowCopy(runs.polydata.GetCellData())
-    output.GetFieldData().ShallowCopy(runs.polydata.GetFieldData())
+    copy_fields(runs.polydata, output)
     return sizes
 
 

@@ -28,7 +28,7 @@ from pvensemble.numerics.density import line_density, log_density, sparsest_runs
 from pvensemble.numerics.plot_options import parse_names, parse_pairs, parse_ranges
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.arrays import to_vtk
-from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs import RunsData, copy_fields
 
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 16.0, 9.0
 MAX_OUTLIERS = 500
@@ -168,7 +168,7 @@ def write_lines(output: vtkPolyData, runs: RunsData, layout: AxesLayout, drawn: 
     output.SetPoints(vtk_points(points.reshape(-1, 3)))
     output.SetLines(cell_array_from_sizes(np.where(drawn, n_points, 0)))
     output.GetCellData().ShallowCopy(runs.polydata.GetCellData())
-    output.GetFieldData().ShallowCopy(runs.polydata.GetFieldData())
+    copy_fields(runs.polydata, output)
 
 
 def write_density(output: vtkImageData, layout: AxesLayout) -> None:

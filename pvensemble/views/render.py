@@ -15,7 +15,7 @@ import numpy as np
 from paraview import simple
 
 from pvensemble.errors import PVEnsembleError
-from pvensemble.views import pipeline
+from pvensemble.views import layout, pipeline
 from pvensemble.views.scenes import Scene, load_scene
 
 REPORT = "report.json"
@@ -44,11 +44,11 @@ def save_views(scene: Scene, folder: Path) -> list[Path]:
 def save_layouts(scene: Scene, folder: Path, size: tuple[int, int]) -> list[Path]:
     """Write a picture of every layout, except of those with a spreadsheet."""
     files = []
-    for name, layout in scene.layouts.items():
-        if any(is_spreadsheet(view) for view in simple.GetViewsInLayout(layout)):
+    for name, tab in scene.layouts.items():
+        if any(is_spreadsheet(view) for view in simple.GetViewsInLayout(tab)):
             continue
         files.append(folder / f"{name}.png")
-        save_picture(layout, files[-1], size)
+        save_picture(tab, files[-1], size)
     return files
 
 
@@ -71,12 +71,12 @@ def save_frames(scene: Scene, folder: Path, size: tuple[int, int], n_frames: int
     """Write a picture of the first layout at each time step."""
     folder.mkdir()
     clock = simple.GetAnimationScene()
-    layout = next(iter(scene.layouts.values()))
+    tab = next(iter(scene.layouts.values()))
     files = []
     for k, time in enumerate(frame_times(n_frames)):
         clock.AnimationTime = float(time)
         files.append(folder / f"{k:04d}.png")
-        save_picture(layout, files[-1], size)
+        save_picture(tab, files[-1], size)
     return files
 
 
@@ -91,6 +91,7 @@ def render(options: dict[str, Any]) -> dict[str, Any]:
     folder, size = Path(options["folder"]), tuple(options["size"])
     module = load_scene(options["scene"])
     scene = module.build(options["ensemble"], size=size)
+    layout.smooth(scene.views.values(), always=True)
     files = save_layouts(scene, folder, size) + save_views(scene, folder)
     frames: list[Path] = []
     if options["frames"]:

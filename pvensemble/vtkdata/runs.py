@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from vtkmodules.vtkCommonCore import vtkPoints, vtkStringArray
-from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkCellData, vtkPolyData
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkCellData, vtkDataObject, vtkPolyData
 
 from pvensemble import schema
 from pvensemble.errors import MissingArrayError, NotRecordedError, did_you_mean
@@ -110,10 +110,29 @@ def add_curve(runs: vtkPolyData, metric: str, steps: np.ndarray, values: np.ndar
     steps : (n_steps,) int
     values : (n_runs, n_steps) float
         NaN where not measured. The precision is kept.
+
+    Notes
+    -----
+    The array has one component, run after run within a step: ParaView gathers the range of every
+    component of every array of every output, and runs as components made that the slowest part of
+    an update.
     """
     field = runs.GetFieldData()
     field.AddArray(to_vtk(np.asarray(steps, np.int64), schema.steps_array(metric)))
-    field.AddArray(to_vtk(np.asarray(values).T, schema.curve_array(metric)))
+    field.AddArray(to_vtk(np.asarray(values).T.ravel(), schema.curve_array(metric)))
+
+
+def copy_fields(runs: vtkPolyData, output: vtkDataObject) -> None:
+    """Hand the field data on to a plot, without the curves.
+
+    Nothing reads curves from a plot, and ParaView looks at every array of every output.
+    """
+    field = output.GetFieldData()
+    field.ShallowCopy(runs.GetFieldData())
+    names = [field.GetArrayName(i) for i in range(field.GetNumberOfArrays())]
+    for name in names:
+        if name and name.startswith((schema.CURVE_PREFIX, schema.STEPS_PREFIX)):
+            field.RemoveArray(name)
 
 
 def add_measure(runs: vtkPolyData, name: str, values: np.ndarray) -> None:

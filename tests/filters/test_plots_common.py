@@ -26,7 +26,8 @@ def test_input_is_untouched_and_its_arrays_are_handed_on(plot):
     assert set(given.columns) <= set(handed.columns)
     for name in given.columns:
         np.testing.assert_array_equal(handed.columns[name], given.columns[name])
-    assert handed.metric_names == given.metric_names
+    assert given.metric_names  # nothing reads curves from a plot, and they slow ParaView down
+    assert handed.metric_names == []
     assert handed.measures == given.measures
     assert cells.GetCellData().GetArray("group_color").GetNumberOfComponents() == 3
 

@@ -72,7 +72,7 @@ def test_curves_come_back_and_share_memory(polydata):
     assert runs.metric_names == ["train_loss", "accuracy"]
     assert (runs.accuracy_metric, runs.loss_metric) == ("accuracy", "train_loss")
     array = polydata.GetFieldData().GetArray("curve:accuracy")
-    assert (array.GetNumberOfTuples(), array.GetNumberOfComponents()) == (2, 3)
+    assert (array.GetNumberOfTuples(), array.GetNumberOfComponents()) == (6, 1)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 3), (0, 2), (2, 0)])
