@@ -32,10 +32,16 @@ def _module(name: str):
     return importlib.import_module(f"{__name__}.{own.get(name, name)}")
 
 
+def _help(name: str) -> str:
+    """Return what a sub-command does, in a line."""
+    module = _module(name)
+    return module.HELPS[name] if name in LAUNCHED else module.HELP
+
+
 def _overview() -> str:
     lines = [f"pvensemble {__version__}: ensembles of neural networks in ParaView", ""]
     lines += ["usage: pvensemble COMMAND [options]", "", "commands:"]
-    lines += [f"  {name:<12}{_module(name).HELP}" for name in command_names()]
+    lines += [f"  {name:<12}{_help(name)}" for name in command_names()]
     lines += ["", "`pvensemble COMMAND --help` tells more."]
     return "\n".join(lines)
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "start ParaView's program of that name with the plugin; open an ensemble in a scene"
+HELPS = {
+    "paraview": "open the ParaView window with the plugin, and an ensemble in a scene",
+    "pvpython": "run ParaView's Python with the plugin",
+    "pvbatch": "run a ParaView script with the plugin, also under mpiexec",
+    "pvserver": "serve the plugin to a ParaView window elsewhere",
+}
+HELP = HELPS["paraview"]
 
 USAGE = """\
 usage: pvensemble {name} [--paraview DIR] [--scene NAME] [X.pvens] [arguments of {name}]
@@ -36,7 +42,7 @@ def run_program(name: str, argv: list[str]) -> int:
     options, unknown = parser.parse_known_args(own)
     if options.help:
         scenes = ", ".join(scene_names()) or "none"
-        print(USAGE.format(name=name, help=HELP.capitalize(), scenes=scenes))
+        print(USAGE.format(name=name, help=HELPS[name][0].upper() + HELPS[name][1:], scenes=scenes))
         return 0
     return launch(name, [*unknown, *rest], prefix=options.paraview, scene=options.scene)
 
