@@ -58,8 +58,7 @@ def test_the_left_button_selects_adds_and_takes_away(answers):
 
 
 def test_a_click_on_a_dot_of_the_loss_selects_its_run(answers):
-    selected, run = answers["loss dot"]
-    assert selected == everywhere([run])
+    assert answers["loss dot"] == everywhere([60])
 
 
 def test_a_selected_run_is_drawn_as_a_line_where_an_image_stands_for_the_others(answers):
