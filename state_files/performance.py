@@ -95,9 +95,11 @@ def add_tables(scene, size):
 
 def animate(scene):
     """Let what is seen change with time: the heat map shows the accuracy at the present step."""
-    metric = pipeline.accuracy_column(scene.sources["groups"])
+    runs, plot = scene.sources["groups"], scene.sources["heat_map"]
+    metric = pipeline.accuracy_column(runs)
     if metric:
-        charts.color_heat_map(scene.sources["heat_map"], scene.views["heat_map"], metric)
+        limits = pipeline.curve_range(runs, metric)
+        charts.color_heat_map(plot, scene.views["heat_map"], metric, limits)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "train": {"numerics", "store", "train"},
     "vtkdata": {"numerics", "vtkdata"},
     "filters": {"numerics", "store", "vtkdata", "filters"},
-    "views": {"numerics", "views"},
+    "views": {"numerics", "vtkdata", "views"},
     "launcher": {"launcher"},
 }
 # Scripts that the launcher runs inside ParaView's own Python.

@@ -61,12 +61,14 @@ def show_heat_map(plot: Any, view: Any) -> None:
     colors.selection_style(dots, shown=False)
 
 
-def color_heat_map(plot: Any, view: Any, column: str) -> None:
-    """Colour the heat map by the mean of a column over each cell."""
+def color_heat_map(
+    plot: Any, view: Any, column: str, limits: tuple[float, float] | None = None
+) -> None:
+    """Colour the heat map by the mean of a column over each cell, from its least to its largest."""
     if column in pipeline.columns(plot.Input):
         plot.ColorBy = column
     cells = display_of(plot, 0, view)
-    colors.luminance(cells, CELL_MEAN, view, pipeline.range_of(plot, CELL_MEAN))
+    colors.luminance(cells, CELL_MEAN, view, limits or pipeline.range_of(plot, CELL_MEAN))
 
 
 def show_graph(plot: Any, view: Any) -> None:

@@ -12,6 +12,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from pvensemble.errors import SceneError
 from pvensemble.schema import ACCURACY_METRICS, CODE_SUFFIX, HYPER_PARAMETERS_FIELD, MEASURES_FIELD
 from pvensemble.views.data import fetch, field_texts
+from pvensemble.vtkdata.runs import RunsData
 
 READER = "EnsembleReader"
 
@@ -91,6 +92,13 @@ def judge_from(measures: Any, share: float) -> None:
     times = time_steps()
     if times:
         measures.P1Step = measures.IntervalStart = round(share * times[-1])
+
+
+def curve_range(runs: Any, metric: str) -> tuple[float, float]:
+    """Return the 10th percentile and the maximum of a metric over all runs and steps."""
+    values = RunsData(fetch(runs)).curve(metric)[1]
+    values = values[np.isfinite(values)]
+    return float(np.percentile(values, 10)), float(values.max())
 
 
 def go_to_last_step() -> None:
