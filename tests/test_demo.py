@@ -6,8 +6,6 @@ import json
 import subprocess
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -25,7 +23,6 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.paraview
 def test_demo_trains_renders_and_says_where(tmp_path):
     out = tmp_path / "demo"
     said = run("scripts/demo", str(out))

@@ -8,8 +8,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -38,7 +36,6 @@ def test_commands_tested_elsewhere_stand_in_the_readme():
     assert set(ELSEWHERE) <= set(commands((ROOT / "README.md").read_text()))
 
 
-@pytest.mark.paraview
 def test_commands_work_in_their_order(tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     environment = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
