@@ -26,7 +26,7 @@ def test_rows_become_runs(table, tmp_path, capsys):
     ensemble = Ensemble.open(out)
     assert list(ensemble.run_table()["op"]) == ["none", "skip", "conv"]
     assert list(ensemble.run_table()["width"]) == [4, 8, 8]
-    np.testing.assert_allclose(ensemble.curve("accuracy").values[0], [0.5, 0.75, 0.905])
+    np.testing.assert_allclose(ensemble.curve("accuracy").values[:, 0], [0.5, 0.75, 0.905])
 
 
 def test_unknown_column_is_named(table, tmp_path, capsys):

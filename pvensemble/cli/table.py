@@ -51,7 +51,7 @@ def table_with_measures(ensemble, p1_step: int | None, interval: list | None) ->
     curve = ensemble.curve(metric)
     measures = performance_table(
         curve.steps,
-        curve.values.T,
+        curve.values,
         p1_step=p1_step,
         interval=None if interval is None else (interval[0], interval[1]),
         diverged=columns[schema.STATE] == schema.DIVERGED,

@@ -209,7 +209,7 @@ class EnsembleReader(EnsembleAlgorithm):
         self._curves = {}
         for name in ensemble.metric_names:
             curve = ensemble.curve(name)
-            values = curve.values.T if chosen.all() else curve.values.T[chosen]
+            values = curve.values if chosen.all() else curve.values[chosen]
             self._curves[name] = _Curve(curve.steps, values)
         return runs_to_polydata(table, self._curves, ensemble.hyper_parameters, name=ensemble.name)
 

@@ -74,11 +74,11 @@ def final_values(values: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     values
-        (n_steps, n_runs), NaN where not measured.
+        (n_runs, n_steps), NaN where not measured.
     """
     measured = ~np.isnan(values)
-    last = len(values) - 1 - np.argmax(measured[::-1], axis=0)
-    return np.where(measured.any(axis=0), values[last, np.arange(values.shape[1])], np.nan)
+    last = values.shape[1] - 1 - np.argmax(measured[:, ::-1], axis=1)
+    return np.where(measured.any(axis=1), values[np.arange(len(values)), last], np.nan)
 
 
 class RunsFile:

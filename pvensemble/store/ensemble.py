@@ -207,7 +207,7 @@ class Ensemble:
         values = np.full((len(steps), self._n_runs), np.nan)
         for group, at, part in rows:
             values[np.searchsorted(steps, at)[:, None], group.run_indices[None, :]] = part
-        return Curve(steps, values)
+        return Curve(steps, values.T)
 
     def summary(self) -> dict:
         """Return what `pvensemble info --json` prints."""

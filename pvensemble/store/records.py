@@ -105,7 +105,7 @@ class Curve:
     steps: np.ndarray
     """(n_steps,) int64, ascending."""
     values: np.ndarray
-    """(n_steps, n_runs) float64, NaN where a run was not measured."""
+    """(n_runs, n_steps) float64, NaN where a run was not measured."""
 
 
 @dataclass(frozen=True)

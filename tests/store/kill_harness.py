@@ -176,7 +176,7 @@ def judge_metrics(path: Path, last: int) -> list[str]:
     if not ensemble.metric_names:
         return [] if last < 0 else ["all metrics are lost"]
     curve = ensemble.curve("validation_accuracy")
-    if not np.array_equal(curve.values, sample_accuracy(curve.steps, N_RUNS)):
+    if not np.array_equal(curve.values, sample_accuracy(curve.steps, N_RUNS).T):
         return ["a metric has wrong values"]
     if np.any(np.diff(curve.steps) != 5) or curve.steps[-1] < last:
         return [f"rows of a metric are lost: {curve.steps.tolist()}, acknowledged up to {last}"]

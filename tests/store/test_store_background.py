@@ -52,7 +52,7 @@ def check_all(tmp_path, recorded, last):
             )
     curve = ensemble.curve("validation_accuracy")
     np.testing.assert_array_equal(curve.steps, np.arange(0, last + 1, 10))
-    np.testing.assert_array_equal(curve.values, sample_accuracy(curve.steps, N))
+    np.testing.assert_array_equal(curve.values, sample_accuracy(curve.steps, N).T)
     assert check_ensemble(ensemble.path).problems == []
 
 

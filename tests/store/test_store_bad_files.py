@@ -259,7 +259,7 @@ def test_one_run_works(tmp_path):
     (group,) = ensemble.groups
     tensor = sample_tensor(("conv1", "weight"), 40, 1)
     np.testing.assert_array_equal(group.filters("conv1", "weight", 40), tensor)
-    assert ensemble.curve("train_loss").values.shape == (5, 1)
+    assert ensemble.curve("train_loss").values.shape == (1, 5)
     assert check_ensemble(ensemble.path).findings == ()
 
 

@@ -55,7 +55,7 @@ def test_reader_follows_a_writer_in_another_process(tmp_path):
             if "train_loss" in ensemble.metric_names:
                 curve = ensemble.curve("train_loss")
                 assert len(curve.steps) >= rows
-                np.testing.assert_array_equal(curve.values, 1 - sample_accuracy(curve.steps, 4))
+                np.testing.assert_array_equal(curve.values, 1 - sample_accuracy(curve.steps, 4).T)
                 rows = len(curve.steps)
             assert set(ensemble.run_table()["state"]) <= {"RUNNING", "WAITING"}
         assert process.returncode == 0
@@ -201,9 +201,9 @@ def test_processes_record_into_one_ensemble_at_once(tmp_path):
         for other in range(3):
             expected = n + who / 10 if other == who else np.nan
             np.testing.assert_equal(table[f"p{other}"][i], expected)
-        assert curve.values[:, i].tolist() == [100 * who + 10 * n, 100 * who + 10 * n + 0.1]
+        assert curve.values[i].tolist() == [100 * who + 10 * n, 100 * who + 10 * n + 0.1]
     for group in ensemble.groups:
-        value = curve.values[1, group.run_indices[0]]
+        value = curve.values[group.run_indices[0], 1]
         assert np.all(group.filters("x", "weight", 10) == np.float32(value))
     assert check_ensemble(path).findings == ()
     assert len((path.with_name("a.pvens.d") / "runs.csv").read_text().splitlines()) == 13

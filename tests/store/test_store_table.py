@@ -104,7 +104,7 @@ def test_csv_cells_have_all_their_digits():
 def test_final_values_are_the_last_measured():
     nan = np.nan
     values = np.array([[1.0, 2.0, nan, nan], [3.0, nan, nan, 7.0], [nan, nan, nan, 8.0]])
-    np.testing.assert_array_equal(final_values(values), [3, 2, nan, 8])
+    np.testing.assert_array_equal(final_values(values.T), [3, 2, nan, 8])
 
 
 def test_undeclared_hyper_parameters_are_described_by_their_values(tmp_path):
@@ -179,7 +179,7 @@ def test_csv_becomes_an_ensemble(tmp_path):
     assert set(table["state"]) == {"COMPLETE"}
     curve = ensemble.curve("accuracy")
     assert curve.steps.tolist() == [0]
-    assert curve.values.tolist() == [[0.5, 0.75, 0.25]]
+    assert curve.values.tolist() == [[0.5], [0.75], [0.25]]
     assert ensemble.provenance["imported_from"] == "t.csv"
 
 
@@ -189,7 +189,7 @@ def test_metrics_may_be_absent_and_keep_their_names(tmp_path):
         tmp_path / "t.csv", tmp_path / "t.pvens", parameters=["op"], metrics=["loss"]
     ).path
     ensemble = Ensemble.open(path)
-    np.testing.assert_array_equal(ensemble.curve("loss").values, [[1.5, np.nan, np.nan]])
+    np.testing.assert_array_equal(ensemble.curve("loss").values, [[1.5], [np.nan], [np.nan]])
     assert len(set(ensemble.run_table()["run_id"])) == 3
 
 
@@ -234,7 +234,7 @@ def test_fifteen_thousand_runs(data_dir, tmp_path):
     for edge in edges:
         assert columns[edge].tolist() == [row[edge] for row in rows]
     expected = [0.01 * float(row["cifar10_val"]) for row in rows]
-    assert ensemble.curve("validation_accuracy").values[0].tolist() == expected
+    assert ensemble.curve("validation_accuracy").values[:, 0].tolist() == expected
 
 
 def test_sample_runs_are_distinct():

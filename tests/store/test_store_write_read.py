@@ -103,7 +103,7 @@ def test_curves_are_as_written(sample):
         curve = ensemble.curve(metric)
         assert curve.steps.dtype == np.int64
         np.testing.assert_array_equal(curve.steps, steps)
-        np.testing.assert_array_equal(curve.values, expected)
+        np.testing.assert_array_equal(curve.values, expected.T)
 
 
 def test_metrics_of_different_steps_share_a_commit(tmp_path):
@@ -121,10 +121,10 @@ def test_metrics_of_different_steps_share_a_commit(tmp_path):
         assert group.recorded_steps == []
     ensemble = Ensemble.open(tmp_path / "a.pvens")
     assert ensemble.recorded_steps == []
-    assert ensemble.curve("train_loss").values.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert ensemble.curve("train_loss").values.tolist() == [[0, 2, 4, 6], [1, 3, 5, 7]]
     assert ensemble.curve("loss").steps.tolist() == [2, 4]
-    assert ensemble.curve("loss").values.tolist() == [[50, 51], [52, 53]]
-    np.testing.assert_array_equal(ensemble.curve("steps").values, [[1.5, np.nan]])
+    assert ensemble.curve("loss").values.tolist() == [[50, 52], [51, 53]]
+    np.testing.assert_array_equal(ensemble.curve("steps").values, [[1.5], [np.nan]])
 
 
 def test_commits_of_metrics_at_one_step_do_not_replace_each_other(tmp_path):
@@ -168,7 +168,7 @@ def test_nan_and_infinity_survive(tmp_path):
         group.commit(0, tensors, {"loss": ([0], values)})
         group.set_states([1], "DIVERGED", step=7, reason="loss is NaN")
     ensemble = Ensemble.open(tmp_path / "a.pvens")
-    np.testing.assert_array_equal(ensemble.curve("loss").values, values)
+    np.testing.assert_array_equal(ensemble.curve("loss").values, values.T)
     (group,) = ensemble.groups
     for key, tensor in tensors.items():
         np.testing.assert_array_equal(group.filters(*key, 0), tensor)
@@ -188,7 +188,7 @@ def test_replayed_steps_and_rows_are_dropped(tmp_path):
     ensemble = Ensemble.open(path)
     assert ensemble.recorded_steps == [0, 20]
     curve = ensemble.curve("validation_accuracy")
-    np.testing.assert_array_equal(curve.values, sample_accuracy([0, 10, 20, 30], 2))
+    np.testing.assert_array_equal(curve.values, sample_accuracy([0, 10, 20, 30], 2).T)
     for key in SHAPES:
         np.testing.assert_array_equal(
             ensemble.groups[0].filters(*key, 20), sample_tensor(key, 20, 2)
@@ -213,7 +213,7 @@ def test_several_groups_merge_by_run_index(tmp_path):
     curve = ensemble.curve("loss")
     assert curve.steps.tolist() == [10, 20, 30]
     np.testing.assert_array_equal(
-        curve.values,
+        curve.values.T,
         [[nan, nan, nan, 3, 4, nan], [10, 11, 12, 13, 14, nan], [20, 21, 22, nan, nan, nan]],
     )
     assert ensemble.run_table()["run_id"].tolist() == [

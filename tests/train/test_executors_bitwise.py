@@ -29,9 +29,9 @@ def test_everything_is_recorded(together):
     assert list(together["steps test_accuracy"]) == [12]
     assert list(together["steps weight_norm:conv1.weight"]) == [0, 6, 12]
     assert all(np.isfinite(v).all() for n, v in together.items() if v.dtype.kind == "f")
-    assert together["values train_loss"][0].mean() == pytest.approx(np.log(10), abs=0.3)
+    assert together["values train_loss"][:, 0].mean() == pytest.approx(np.log(10), abs=0.3)
     loss = together["values train_loss"]
-    assert loss[-1].mean() < loss[0].mean() - 0.01
+    assert loss[:, -1].mean() < loss[:, 0].mean() - 0.01
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -47,11 +47,11 @@ def test_a_run_alone_equals_itself_in_the_ensemble(tmp_path, together):
     train(config, tmp_path / "e.pvens", workers=0)
     alone = everything(tmp_path / "e.pvens")
     (run_id,) = alone["table run_id"]
-    column = list(together["table run_id"]).index(run_id)
+    place = list(together["table run_id"]).index(run_id)
     compared = 0
     for name, value in alone.items():
         if name.startswith("values"):
-            np.testing.assert_array_equal(value[:, 0], together[name][:, column])
+            np.testing.assert_array_equal(value[0], together[name][place])
             compared += 1
         elif name.startswith("tensor"):
             np.testing.assert_array_equal(value, together[name])

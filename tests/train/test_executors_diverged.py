@@ -35,13 +35,13 @@ def test_planted_divergence_is_marked_and_frozen(tmp_path, vectorized):
         reason = str(table["reason"][run])
         assert "loss was" in reason
         assert reason.endswith(f"at step {step}")
-        assert not np.isfinite(loss.values[step, run])
-        assert np.isfinite(loss.values[:step, run]).all()
-        assert np.isnan(loss.values[step + 1 :, run]).all()
-    assert np.isfinite(loss.values[:, alive]).all()
+        assert not np.isfinite(loss.values[run, step])
+        assert np.isfinite(loss.values[run, :step]).all()
+        assert np.isnan(loss.values[run, step + 1 :]).all()
+    assert np.isfinite(loss.values[alive]).all()
     validation = ensemble.curve("validation_accuracy")
-    assert np.isnan(validation.values[-1, dead]).all()
-    assert np.isfinite(validation.values[:, alive]).all()
+    assert np.isnan(validation.values[dead, -1]).all()
+    assert np.isfinite(validation.values[alive]).all()
     (group,) = ensemble.groups
     for run in dead:
         frozen = [group.filters("conv1", "weight", s)[run] for s in (6, 12)]
@@ -60,7 +60,7 @@ def test_planted_divergence_is_marked_and_frozen(tmp_path, vectorized):
     compared = 0
     for name, value in expected.items():
         if name.startswith(("values", "tensor")):
-            other = got[name][:, rows] if name.startswith("values") else got[name]
+            other = got[name][rows] if name.startswith("values") else got[name]
             if vectorized:  # grouped convolutions of another width round differently
                 np.testing.assert_allclose(other, value, rtol=1e-3, atol=2e-5, err_msg=name)
             else:
@@ -80,10 +80,10 @@ def test_vectorized_neighbours_keep_every_bit(tmp_path):
     planted, harmless = results
     common = sorted(set(planted["table run_id"]) & set(harmless["table run_id"]))
     assert len(common) == 2
-    columns = [[list(r["table run_id"]).index(i) for i in common] for r in results]
+    places = [[list(r["table run_id"]).index(i) for i in common] for r in results]
     for name in planted:
         if name.startswith("values"):
-            a, b = planted[name][:, columns[0]], harmless[name][:, columns[1]]
+            a, b = planted[name][places[0]], harmless[name][places[1]]
             np.testing.assert_array_equal(a, b, err_msg=name)
         elif name.startswith("tensor") and name.rsplit(" ")[-1] in common:
             np.testing.assert_array_equal(planted[name], harmless[name], err_msg=name)

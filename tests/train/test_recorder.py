@@ -82,12 +82,12 @@ def test_weights_gradients_and_metrics_are_those_of_the_loop(tmp_path):
             np.testing.assert_array_equal(stored, seen[kind][step - 1], err_msg=f"{kind} {step}")
     loss = ensemble.curve("loss")
     assert list(loss.steps) == list(range(1, 11))
-    np.testing.assert_allclose(loss.values[:, 0], seen["loss"], rtol=1e-6)
+    np.testing.assert_allclose(loss.values[0], seen["loss"], rtol=1e-6)
     accuracy = ensemble.curve("validation_accuracy")
     assert list(accuracy.steps) == [1, 4, 7, 10]
-    np.testing.assert_allclose(accuracy.values[:, 0], [0, 0.3, 0.6, 0.9])
+    np.testing.assert_allclose(accuracy.values[0], [0, 0.3, 0.6, 0.9])
     norm = ensemble.curve("weight_norm:0.weight")
-    assert norm.values[-1, 0] == pytest.approx(np.linalg.norm(seen["weight"][-1]), rel=1e-5)
+    assert norm.values[0, -1] == pytest.approx(np.linalg.norm(seen["weight"][-1]), rel=1e-5)
 
 
 def test_correlations_are_those_of_numpy(tmp_path):

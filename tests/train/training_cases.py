@@ -66,7 +66,7 @@ def everything(path: Path) -> dict[str, np.ndarray]:
     for metric in ensemble.metric_names:
         curve = ensemble.curve(metric)
         found[f"steps {metric}"] = curve.steps
-        found[f"values {metric}"] = curve.values[:, order]
+        found[f"values {metric}"] = curve.values[order]
     for group in ensemble.groups:
         ids = [run.run_id for run in group.runs]
         for layer in group.layers:
