@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import subprocess
 import sys
 
@@ -67,3 +69,50 @@ def test_a_bug_shows_its_traceback_and_exits_1(tmp_path, monkeypatch):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+FULL = pathlib.Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.is_char_device(), reason="this system has no full device")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_output_is_named(unbuffered):
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pvensemble", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            check=False,
+        )
+    assert done.stderr == "pvensemble: the output cannot be written: No space left on device\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_is_no_mistake(unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "pvensemble", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        check=False,
+    )
+    os.close(writer)
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_other_errors_of_the_system_stay_bugs():
+    code = (
+        "import errno, pvensemble.cli as c\n"
+        "def bug(argv): raise OSError(errno.ENOSPC, 'no space', 'some file')\n"
+        "c._run = bug\n"
+        "import sys; sys.exit(c.main([]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "some file" in done.stderr

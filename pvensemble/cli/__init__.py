@@ -7,6 +7,7 @@ stderr, no traceback), 130 interrupted, 1 a bug.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import pkgutil
@@ -17,6 +18,8 @@ from pvensemble.errors import PVEnsembleError, did_you_mean
 
 LAUNCHED = ("paraview", "pvpython", "pvbatch", "pvserver")
 """Programs of ParaView: everything after the name is theirs, so they parse for themselves."""
+
+OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def command_names() -> list[str]:
@@ -76,7 +79,10 @@ def main(argv: list[str] | None = None) -> int:
         Arguments without the program name; ``sys.argv[1:]`` when omitted.
     """
     try:
-        return _run(sys.argv[1:] if argv is None else list(argv))
+        status = _run(sys.argv[1:] if argv is None else list(argv))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where its errors still have a name
+        return status
     except PVEnsembleError as error:
         print(f"pvensemble: {error}", file=sys.stderr)
         return 2
@@ -84,5 +90,16 @@ def main(argv: list[str] | None = None) -> int:
         print("pvensemble: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `pvensemble table … --csv - | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:  # of a write without a file name: the output itself
+        if error.errno not in OUTPUT_ERRORS or error.filename is not None:
+            raise
+        _drop_output()
+        print(f"pvensemble: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _drop_output() -> None:
+    """Let nothing more reach standard output, not even what is left at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

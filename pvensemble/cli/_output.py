@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def add_csv(parser: argparse.ArgumentParser) -> None:
@@ -15,11 +19,14 @@ def add_csv(parser: argparse.ArgumentParser) -> None:
 def write_text(text: str, target: str) -> None:
     """Write to a file (complete or not at all), or to standard output for ``-``.
 
+    A link is followed; a pipe or a device is written to as it is, never replaced.
+
     Raises
     ------
     StoreError
-        The file cannot be written.
+        The file cannot be written, or is part of an ensemble.
     """
+    import os
     from pathlib import Path
 
     from pvensemble.store.files import unwritable, write_file
@@ -28,10 +35,27 @@ def write_text(text: str, target: str) -> None:
         sys.stdout.write(text)
         return
     path = Path(target)
+    _refuse_ensembles(path)
     try:
-        write_file(path, text.encode())
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(text.encode())
+        else:
+            write_file(Path(os.path.realpath(path)), text.encode())
     except OSError as error:
         raise unwritable(path, error, what="the table") from error
+
+
+def _refuse_ensembles(path: Path) -> None:
+    """Raise unless a table may have this name."""
+    from pvensemble.errors import StoreError
+    from pvensemble.schema import DATA_SUFFIX, MANIFEST_SUFFIX
+
+    names = (path.name, *(parent.name for parent in path.absolute().parents))
+    if path.suffix == MANIFEST_SUFFIX or any(name.endswith(DATA_SUFFIX) for name in names):
+        raise StoreError(
+            f"{path}: this name belongs to an ensemble, which a table must not replace; give "
+            "another, for example 'table.csv'"
+        )
 
 
 def aligned(columns: Mapping[str, Sequence]) -> str:

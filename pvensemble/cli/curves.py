@@ -20,7 +20,9 @@ def run(args: argparse.Namespace) -> int:
     from pvensemble.store import Ensemble
     from pvensemble.store.table import csv_text
 
-    write_text(csv_text(long_form(Ensemble.open(args.ensemble))), args.csv or "-")
+    write_text(
+        csv_text(long_form(Ensemble.open(args.ensemble))), "-" if args.csv is None else args.csv
+    )
     return 0
 
 

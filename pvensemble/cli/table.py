@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from pvensemble.store.table import csv_text
 
     columns = table_with_measures(Ensemble.open(args.ensemble), args.p1, args.interval)
-    if args.csv:
+    if args.csv is not None:
         write_text(csv_text(columns), args.csv)
     else:
         print(aligned(columns), end="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -200,3 +201,31 @@ def test_check_says_what_is_damaged(cli, sample):
     assert finding["path"] == str(path)
     status, out, _ = cli("check", sample.with_name("other.pvens"))
     assert status == 2
+
+
+@pytest.mark.parametrize("name", ["sample.pvens", "new.pvens", "sample.pvens.d/t.csv", ""])
+@pytest.mark.parametrize("command", ["table", "curves"])
+def test_a_table_never_replaces_an_ensemble(cli, sample, monkeypatch, command, name):
+    monkeypatch.chdir(sample.parent)
+    before = sample.read_bytes()
+    status, out, err = cli(command, sample, "--csv", name)
+    assert (status, out) == (2, "")
+    assert "Is a directory" in err if name == "" else "belongs to an ensemble" in err
+    assert sample.read_bytes() == before
+    assert not (sample.parent / "new.pvens").exists()
+
+
+def test_a_table_goes_into_a_pipe_and_through_a_link(cli, sample, tmp_path):
+    _, text, _ = cli("table", sample, "--csv", "-")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert cli("table", sample, "--csv", pipe) == (0, "", "")
+    assert os.read(reader, 1 << 16).decode() == text
+    os.close(reader)
+    assert pipe.is_fifo()
+    link = tmp_path / "link.csv"
+    link.symlink_to(tmp_path / "real.csv")
+    assert cli("table", sample, "--csv", link) == (0, "", "")
+    assert link.is_symlink()
+    assert (tmp_path / "real.csv").read_text() == text
