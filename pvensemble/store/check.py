@@ -163,7 +163,7 @@ class _Checker:
                 found = json.loads(path.read_bytes())
             except FileNotFoundError:
                 found = None
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 self.problem(path, f"cannot be read ({error})")
                 continue
             if found != json.loads(series_text(layer, kind, steps)):

@@ -49,7 +49,7 @@ def decode(line: bytes) -> tuple[int, dict] | None:
         number, _, body = text.partition(b" ")
         record = json.loads(body)
         sequence = int(number)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return (sequence, record) if isinstance(record, dict) and number.isdigit() else None
 

@@ -105,7 +105,7 @@ def read_manifest(path: Path) -> Manifest:
     text = read_file(path, what="the manifest")
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SchemaError(
             f"{path}: the manifest is not JSON ({error}); it is truncated or not an ensemble: copy "
             "it again from where it came from"

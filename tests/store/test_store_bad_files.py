@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import shutil
+import zlib
 
 import h5py
 import numpy as np
@@ -509,3 +510,32 @@ def test_unchanged_files_give_no_error(fuzzed):
     path.write_bytes(manifest)
     (group_dir(path) / "index.pvj").write_bytes(index)
     use_all(path)
+
+
+# -- JSON that is deeper than a parser goes ------------------------------------------------------
+
+DEEP = b"[" * 100_000
+
+
+def test_deep_json_in_a_manifest(sample):
+    sample.write_bytes(DEEP)
+    with pytest.raises(SchemaError, match=r"sample\.pvens: the manifest is not JSON"):
+        Ensemble.open(sample)
+
+
+def test_deep_json_in_an_index(sample):
+    text = b"1 " + DEEP
+    index = group_dir(sample) / "index.pvj"
+    first = index.read_bytes().splitlines(keepends=True)[0]
+    index.write_bytes(first + b"%08x %b\n" % (zlib.crc32(text), text))
+    assert Ensemble.open(sample).recorded_steps == []
+    assert ("index.pvj", "record 1 is damaged; it and 0 complete lines after it do not count") in (
+        problems(sample)
+    )
+
+
+def test_deep_json_in_a_series(sample):
+    (group_dir(sample) / "conv1.weight.vtkhdf.series").write_bytes(DEEP)
+    ((name, text),) = problems(sample)
+    assert name == "conv1.weight.vtkhdf.series"
+    assert "cannot be read" in text
