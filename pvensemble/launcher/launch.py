@@ -17,6 +17,9 @@ DEFAULT_SCENE = "performance"
 BIND_SINCE = (5, 13)
 """ParaView before this has no ``--bind-address`` and listens on every interface."""
 
+OWN_WAY = ("--script", "--version", "-V", "--help", "-h")
+"""Options of the window beside which it gets no start script of ours."""
+
 OPEN_SERVER = (
     "this pvserver ({version}) cannot be bound to one address: it listens on every network "
     "interface, without a password. Use it behind a firewall, or --reverse-connection to a "
@@ -80,7 +83,10 @@ def command(
             shown = ".".join(map(str, version)) if version else "of unknown version"
             warnings.append(OPEN_SERVER.format(version=shown))
     if ensemble is None and scene is None:
-        return [str(path), *rest], environment(), warnings
+        own = any(a.startswith(OWN_WAY) for a in rest)
+        # In the window the script also links the views of states that are loaded later.
+        script = [f"--script={start_script()}"] if program == "paraview" and not own else []
+        return [str(path), *script, *rest], environment(), warnings
     scene = scene or DEFAULT_SCENE
     path_of_scene = scene_file(scene)  # an unknown name fails here, before a window opens
     if ensemble is not None:

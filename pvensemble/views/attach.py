@@ -1,20 +1,21 @@
 """Make the views of runs live: linked selection, mouse, graph that follows the selection.
 
 None of this is part of ParaView's state files, so it is attached to whatever pipeline is there: by
-a scene that has built it, after File > Load State, or by the macro "Link Views".
+a scene that has built it, after File > Load State in a ParaView that the launcher has started, or
+by the macro "Link Views".
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from paraview import simple
+from paraview import servermanager, simple
 
 from pvensemble.views.brush import AxisBrush, CellBrush, CurveBrush
 from pvensemble.views.charts import BAR
 from pvensemble.views.data import display_of
 from pvensemble.views.layout import Fit
-from pvensemble.views.link import follow, link_runs
+from pvensemble.views.link import follow, link_runs, unlink_all
 from pvensemble.views.pipeline import find
 
 PARALLEL, HEAT_MAP, GRAPH, GROUPS = (
@@ -42,6 +43,7 @@ def attach() -> list[Any]:
         Observers. They are also kept here, so the caller may drop them.
     """
     detach()
+    unlink_all()
     runs = find(GROUPS)
     plots = {kind: find(kind) for kind in PLOTS}
     linked = runs + [plot for found in plots.values() for plot in found]
@@ -58,8 +60,14 @@ def attach() -> list[Any]:
     return list(_attached)
 
 
+def attach_to_loaded_states() -> int:
+    """Attach whenever ParaView has loaded a state file; return the tag of the observer."""
+    manager = servermanager.ProxyManager().SMProxyManager
+    return manager.AddObserver("LoadStateEvent", lambda *_event: attach())
+
+
 def detach() -> None:
-    """Remove what :func:`attach` made; selection links stay."""
+    """Remove what :func:`attach` made, except the selection links."""
     while _attached:
         _attached.pop().remove()
 

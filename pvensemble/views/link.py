@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from paraview import simple
+from paraview import servermanager, simple
 
 from pvensemble.numerics.runs import format_runs
 from pvensemble.views.selection import selected_runs
@@ -14,33 +14,26 @@ from pvensemble.views.selection import selected_runs
 LINK_PREFIX = "pvensemble runs "
 
 
-def link_runs(sources: Sequence[Any]) -> list[str]:
+def link_runs(sources: Sequence[Any]) -> None:
     """Link the selections of all sources, each with the first, in both directions.
 
     Parameters
     ----------
     sources : sequence of proxy
         Sources whose cell i is run i.
-
-    Returns
-    -------
-    list of str
-        Names of the links.
     """
-    names = []
     for source in sources[1:]:
-        name = f"{LINK_PREFIX}{sources[0].SMProxy.GetGlobalIDAsString()}-" + str(
-            source.SMProxy.GetGlobalIDAsString()
-        )
-        simple.AddSelectionLink(sources[0], source, name, True)
-        names.append(name)
-    return names
+        ids = (s.SMProxy.GetGlobalIDAsString() for s in (sources[0], source))
+        simple.AddSelectionLink(sources[0], source, LINK_PREFIX + "-".join(ids), True)
 
 
-def unlink(names: Sequence[str]) -> None:
-    """Remove links made by :func:`link_runs`."""
+def unlink_all() -> None:
+    """Remove all links made by :func:`link_runs`, also those that a state file brought."""
+    manager = servermanager.ProxyManager().SMProxyManager
+    names = [manager.GetLinkName(k) for k in range(manager.GetNumberOfLinks())]
     for name in names:
-        simple.RemoveSelectionLink(name)
+        if name.startswith(LINK_PREFIX):
+            simple.RemoveSelectionLink(name)
 
 
 class Follower:

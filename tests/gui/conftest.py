@@ -17,11 +17,16 @@ SIDE = 11
 
 
 @pytest.fixture(scope="session")
-def window(tmp_path_factory):
-    """The scene ``performance`` with 11 x 11 runs (learning rate, momentum)."""
+def programs():
+    """Skips where a program is missing that the tests need."""
     for program in ("paraview", "Xvfb", "xdotool"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
+
+
+@pytest.fixture(scope="session")
+def window(tmp_path_factory, programs):
+    """The scene ``performance`` with 11 x 11 runs (learning rate, momentum)."""
     folder = tmp_path_factory.mktemp("gui")
     ensemble = write_ensemble(folder / "grid.pvens", SIDE, diverged=2)
     with open_window(folder, ensemble, "performance", SIDE * SIDE) as opened:

@@ -15,10 +15,10 @@ from paraview import simple
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
-from pvensemble.views import link
+from pvensemble.views import attach, link, pipeline
 from pvensemble.views.data import cells_of, fetch
 from pvensemble.views.layout import size_of
-from pvensemble.views.scenes import load_scene
+from pvensemble.views.scenes import Scene, load_scene
 from pvensemble.views.selection import selected_runs
 
 FOLDER = Path(os.environ["PVENSEMBLE_TEST_FOLDER"])
@@ -28,7 +28,10 @@ _mouse = {"view": None, "at": None, "count": 0}
 
 
 def build(path):
-    scene = load_scene(os.environ["PVENSEMBLE_TEST_SCENE"]).build(path)
+    if os.environ.get("PVENSEMBLE_TEST_STATE"):
+        scene = reopened(os.environ["PVENSEMBLE_TEST_STATE"], path)
+    else:
+        scene = load_scene(os.environ["PVENSEMBLE_TEST_SCENE"]).build(path)
     _state["scene"] = scene
     for name, view in scene.views.items():
         interactor = view.GetInteractor() if hasattr(view, "GetInteractor") else None
@@ -39,6 +42,18 @@ def build(path):
     interactor.CreateRepeatingTimer(INTERVAL)
     _write("ready.json", {"version": str(simple.GetParaViewVersion())})
     return scene
+
+
+def reopened(state, path):
+    """What is there after a state file was loaded."""
+    simple.LoadState(state, data_directory=str(Path(path).parent))
+    kinds = {"groups": "RunGroups", "parallel_coordinates": "ParallelCoordinates"}
+    kinds.update(heat_map="PerformanceHeatMap", graph="LossAccuracyGraph")
+    sources = {name: pipeline.find(kind)[0] for name, kind in kinds.items()}
+    named = {"parallel_coordinates": "parallel_coordinates", "heat_map": "heat_map"}
+    named["loss_accuracy"] = "graph"
+    views = {name: attach.views_of(sources[source])[0] for name, source in named.items()}
+    return Scene(sources, views)
 
 
 def _moved(name):
@@ -137,9 +152,7 @@ def views():
 
 def unlink():
     """Sabotage: remove all selection links."""
-    manager = simple.servermanager.ProxyManager().SMProxyManager
-    names = [manager.GetLinkName(k) for k in range(manager.GetNumberOfLinks())]
-    link.unlink([n for n in names if n.startswith(link.LINK_PREFIX)])
+    link.unlink_all()
 
 
 ANSWERS = {

@@ -176,8 +176,10 @@ class Window:
 
 
 @contextlib.contextmanager
-def open_window(folder: Path, ensemble: Path, scene: str, n_runs: int) -> Iterator[Window]:
-    """Start ParaView with a scene; the window fills the screen."""
+def open_window(
+    folder: Path, ensemble: Path, scene: str, n_runs: int, *, state: Path | None = None
+) -> Iterator[Window]:
+    """Start ParaView with a scene, or a state file of it; the window fills the screen."""
     config = folder / "config" / "ParaView"
     config.mkdir(parents=True)
     version = ".".join(map(str, paraview_version(find_paraview("pvpython")) or ()))
@@ -187,6 +189,7 @@ def open_window(folder: Path, ensemble: Path, scene: str, n_runs: int) -> Iterat
     env["PVENSEMBLE_TEST_SCENE"] = str(scene_file(scene))
     env["PVENSEMBLE_SCENE"] = str(Path(__file__).with_name("side_channel.py"))
     env["PVENSEMBLE_TEST_FOLDER"] = str(folder)
+    env["PVENSEMBLE_TEST_STATE"] = str(state or "")
     env["XDG_CONFIG_HOME"] = str(folder / "config")
     env["QT_LOGGING_RULES"] = "*=false"
     with virtual_screen(SCREEN) as screen, contextlib.ExitStack() as stack:

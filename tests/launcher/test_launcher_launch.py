@@ -55,6 +55,14 @@ def test_an_ensemble_opens_in_the_default_scene(fake_paraview, ensemble):
     assert got["env"]["PV_PLUGIN_CONFIG_FILE"].endswith("pvplugins/paraview.plugins.xml")
 
 
+def test_a_window_without_ensemble_links_the_states_that_are_loaded(fake_paraview):
+    argv, env, _ = command("paraview", ["--state=my.pvsm"], prefix=fake_paraview)
+    assert argv[1:] == [f"--script={START}", "--state=my.pvsm"]
+    assert "PVENSEMBLE_SCENE" not in env
+    argv, _, _ = command("paraview", ["--script=mine.py"], prefix=fake_paraview)
+    assert argv[1:] == ["--script=mine.py"]
+
+
 def test_a_program_without_window_gets_the_script_as_its_argument(fake_paraview, ensemble):
     argv, env, _ = command("pvbatch", [str(ensemble)], prefix=fake_paraview)
     assert argv[1:] == [START]

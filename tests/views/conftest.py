@@ -18,7 +18,7 @@ from pvensemble.launcher.scenes import scene_file
 HERE = Path(__file__).parent
 
 
-def run_in_paraview(script: Path, *arguments, timeout: float = 120) -> None:
+def _run_in_paraview(script: Path, *arguments, timeout: float = 120) -> None:
     """Run a script in pvpython with the plugin, on a virtual screen where there is none."""
     if shutil.which("pvpython") is None or (
         sys.platform.startswith("linux") and shutil.which("Xvfb") is None
@@ -41,10 +41,16 @@ def run_in_paraview(script: Path, *arguments, timeout: float = 120) -> None:
 
 
 @pytest.fixture(scope="session")
+def run_in_paraview():
+    """The function that runs a script in pvpython and fails when that reports an error."""
+    return _run_in_paraview
+
+
+@pytest.fixture(scope="session")
 def answers(tmp_path_factory) -> dict:
     """What ``in_paraview.py`` found with 11 x 11 runs, two of them diverged."""
     folder = tmp_path_factory.mktemp("views")
     ensemble = write_ensemble(folder / "grid.pvens", 11, diverged=2)
     file = folder / "answers.json"
-    run_in_paraview(HERE / "in_paraview.py", ensemble, scene_file("performance"), file)
+    _run_in_paraview(HERE / "in_paraview.py", ensemble, scene_file("performance"), file)
     return json.loads(file.read_text())

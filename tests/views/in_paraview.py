@@ -154,7 +154,7 @@ select_runs(sources["heat_map"], [2])
 answers["attached again"] = [everywhere(), sources["graph"].Runs]
 manager = servermanager.ProxyManager().SMProxyManager
 answers["links"] = manager.GetNumberOfLinks()
-link.unlink([manager.GetLinkName(k) for k in range(manager.GetNumberOfLinks())])
+link.unlink_all()
 select_runs(sources["heat_map"], [50])
 answers["unlinked"] = everywhere()
 answers["nothing created by asking"] = display_of(
