@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_program(name: str, argv: list[str]) -> int:
     """Start ``name`` with ``argv``; returns only where the system cannot replace a process."""
     from pvensemble.launcher import launch
-    from pvensemble.launcher.scenes import scene_names
+    from pvensemble.launcher.launch import split_ensemble
+    from pvensemble.launcher.scenes import check_ensemble, scene_names
+    from pvensemble.store import Ensemble
 
     own, rest = _split(argv)
     parser = argparse.ArgumentParser(prog=f"pvensemble {name}", add_help=False, allow_abbrev=False)
@@ -44,6 +46,9 @@ def run_program(name: str, argv: list[str]) -> int:
         scenes = ", ".join(scene_names()) or "none"
         print(USAGE.format(name=name, help=HELPS[name][0].upper() + HELPS[name][1:], scenes=scenes))
         return 0
+    ensemble, _ = split_ensemble([*unknown, *rest])
+    if ensemble is not None:
+        Ensemble.open(check_ensemble(ensemble))  # a bad file is named before a window opens
     return launch(name, [*unknown, *rest], prefix=options.paraview, scene=options.scene)
 
 

@@ -42,8 +42,12 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from pvensemble.launcher.pictures import join_frames, render
+    from pvensemble.launcher.scenes import check_ensemble, scene_file
+    from pvensemble.store import Ensemble
 
-    source = Path(args.ensemble)
+    scene_file(args.scene)
+    source = check_ensemble(args.ensemble)
+    Ensemble.open(source)  # a bad file is named here, better than ParaView could
     folder = Path(args.output or source.with_name(f"{source.stem}-{args.scene}"))
     made = render(
         source,

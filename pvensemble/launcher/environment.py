@@ -63,7 +63,7 @@ def macro_folder() -> Path:
     Links again: Macros > Delete deletes files.
     """
     folder = _own_folder("macros")
-    for macro in (package_folder() / "launcher" / "macros").glob("*.py"):
+    for macro in (package_folder() / "views" / "macros").glob("*.py"):
         words = [w if w == "from" else w.capitalize() for w in macro.stem.split("_")]
         _link(folder / f"{' '.join(words)}.py", macro)
     return folder

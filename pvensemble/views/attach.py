@@ -12,18 +12,15 @@ from typing import Any
 from paraview import servermanager, simple
 
 from pvensemble.views.brush import AxisBrush, CellBrush, CurveBrush
-from pvensemble.views.charts import BAR
+from pvensemble.views.charts import BAR, LuminanceRange
 from pvensemble.views.data import display_of
 from pvensemble.views.layout import Fit
 from pvensemble.views.link import follow, link_runs, unlink_all
-from pvensemble.views.pipeline import find
+from pvensemble.views.pipeline import READER, find, root_of
 
-PARALLEL, HEAT_MAP, GRAPH, GROUPS = (
-    "ParallelCoordinates",
-    "PerformanceHeatMap",
-    "LossAccuracyGraph",
-    "RunGroups",
-)
+PARALLEL, HEAT_MAP, GRAPH = "ParallelCoordinates", "PerformanceHeatMap", "LossAccuracyGraph"
+RUNS = ("RunGroups", "PerformanceMeasures", READER)
+"""Sources of runs as they are; the first that is there is what the others are linked with."""
 PLOTS = {
     PARALLEL: (AxisBrush, (0, 1), 0),
     HEAT_MAP: (CellBrush, (0, 1), BAR),
@@ -44,20 +41,30 @@ def attach() -> list[Any]:
     """
     detach()
     unlink_all()
-    runs = find(GROUPS)
-    plots = {kind: find(kind) for kind in PLOTS}
-    linked = runs + [plot for found in plots.values() for plot in found]
-    if len(linked) > 1:
+    for reader in find(READER):
+        plots = {kind: _of(reader, find(kind)) for kind in PLOTS}
+        runs = [source for kind in RUNS for source in _of(reader, find(kind))]
+        linked = runs + [plot for found in plots.values() for plot in found]
         link_runs(linked)
+        _attach_plots(plots)
+        seen = [view for found in plots.values() for plot in found for view in views_of(plot)]
+        _attached.append(follow(linked[0], plots[GRAPH], plots[PARALLEL], seen))
+    return list(_attached)
+
+
+def _attach_plots(plots: dict[str, list[Any]]) -> None:
+    """Let each plot fill its view and follow the mouse; let colours follow the values."""
     for kind, (brush, outputs, right) in PLOTS.items():
         for plot in plots[kind]:
             for view in views_of(plot):
                 _attached.append(Fit(view, plot, outputs, right=right))
                 _attached.append(brush(view, plot))
-    if linked:
-        seen = [view for found in plots.values() for plot in found for view in views_of(plot)]
-        _attached.append(follow(linked[0], plots[GRAPH], plots[PARALLEL], seen))
-    return list(_attached)
+    _attached.extend(LuminanceRange(plot) for plot in plots[HEAT_MAP])
+
+
+def _of(reader: Any, sources: list[Any]) -> list[Any]:
+    """Those sources that show the runs of a reader."""
+    return [source for source in sources if root_of(source).SMProxy == reader.SMProxy]
 
 
 def attach_to_loaded_states() -> int:

@@ -71,6 +71,31 @@ def color_heat_map(
     colors.luminance(cells, CELL_MEAN, view, limits or pipeline.range_of(plot, CELL_MEAN))
 
 
+class LuminanceRange:
+    """Keeps the colours of a heat map spread over the values of its measure when they change.
+
+    A metric at the present step keeps its range, so that colours can be compared over time.
+    """
+
+    def __init__(self, plot: Any) -> None:
+        self.plot = plot
+        self._limits: tuple[float, float] | None = None
+        self._tag = plot.SMProxy.AddObserver("UpdateDataEvent", self._updated)
+
+    def remove(self) -> None:
+        """Leave the colours as they are from now on."""
+        self.plot.SMProxy.RemoveObserver(self._tag)
+
+    def _updated(self, *_event: Any) -> None:
+        column = self.plot.SMProxy.GetProperty("ColorBy").GetElement(0)
+        if pipeline.is_metric(self.plot.Input, column):
+            return
+        limits = pipeline.present_range(self.plot, CELL_MEAN)
+        if limits != self._limits:
+            self._limits = limits
+            colors.set_limits(simple.GetColorTransferFunction(CELL_MEAN), limits)
+
+
 def show_graph(plot: Any, view: Any) -> None:
     """Accuracy solid, loss dotted, in the colours of the groups; only the selected runs."""
     for port, width in ((0, 2.0), (1, 2.0)):

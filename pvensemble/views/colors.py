@@ -41,8 +41,7 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
     lut = simple.GetColorTransferFunction(array)
     display.LookupTable = lut
     display.ColorArrayName = ["CELLS", array]
-    low, high = limits
-    lut.RGBPoints = [v for at, *rgb in LUMINANCE for v in (low + at * (high - low), *rgb)]
+    set_limits(lut, limits)
     lut.ColorSpace = "Lab"
     lut.NanColor = list(MISSING)
     lut.AutomaticRescaleRangeMode = "Never"
@@ -50,7 +49,6 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
     bar = simple.GetScalarBar(lut, view)
     bar.Title, bar.ComponentTitle = "", ""  # the plot itself says what is shown
     black = [0.0, 0.0, 0.0]
-    number = "{:.3g}" if simple.GetParaViewVersion() >= (6, 1) else "%-.3g"
     settings = {
         "TitleColor": black,
         "LabelColor": black,
@@ -61,9 +59,6 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
         "WindowLocation": "Any Location",
         "Position": [0.89, 0.2],
         "Orientation": "Vertical",
-        "AutomaticLabelFormat": 0,
-        "LabelFormat": number,
-        "RangeLabelFormat": number,
         "AddRangeLabels": 0,
         "TextPosition": "Ticks right/top, annotations left/bottom",
         "DrawTickMarks": 1,
@@ -73,6 +68,12 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
             setattr(bar, name, value)
     bar.Visibility = 1
     return bar
+
+
+def set_limits(lut: Any, limits: tuple[float, float]) -> None:
+    """Spread the luminance colours over a range of values."""
+    low, high = limits
+    lut.RGBPoints = [v for at, *rgb in LUMINANCE for v in (low + at * (high - low), *rgb)]
 
 
 def density(display: Any, array: str) -> None:

@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 from paraview import simple
-from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from pvensemble.errors import SceneError
-from pvensemble.schema import ACCURACY_METRICS, CODE_SUFFIX, HYPER_PARAMETERS_FIELD, MEASURES_FIELD
+from pvensemble.schema import (
+    ACCURACY_METRICS,
+    CODE_SUFFIX,
+    HYPER_PARAMETERS_FIELD,
+    MEASURES_FIELD,
+    curve_array,
+)
 from pvensemble.views.data import fetch, field_texts
 from pvensemble.vtkdata.runs import RunsData
 
@@ -57,6 +62,13 @@ def find(xml_name: str) -> list[Any]:
     return sorted(kept, key=lambda s: s.SMProxy.GetGlobalID())
 
 
+def root_of(source: Any) -> Any:
+    """Return the source at the upper end of a pipeline."""
+    while getattr(source, "Input", None) is not None:
+        source = source.Input
+    return source
+
+
 def axes_of(runs: Any) -> list[str]:
     """Names of the hyper-parameters and measures of runs, in order."""
     data = fetch(runs)
@@ -84,7 +96,7 @@ def accuracy_column(runs: Any) -> str | None:
 def time_steps() -> list[float]:
     """Return ParaView's time steps, ascending; empty where no source has any."""
     times = np.atleast_1d(simple.GetTimeKeeper().TimestepValues)
-    return [] if times[0] is None else [float(t) for t in times]
+    return [float(t) for t in times if t is not None]
 
 
 def judge_from(measures: Any, share: float) -> None:
@@ -92,6 +104,12 @@ def judge_from(measures: Any, share: float) -> None:
     times = time_steps()
     if times:
         measures.P1Step = measures.IntervalStart = round(share * times[-1])
+
+
+def is_metric(runs: Any, column: str) -> bool:
+    """Whether a column of runs is a metric at the present step, which has a curve."""
+    fields = runs.SMProxy.GetDataInformation(0).GetFieldDataInformation()
+    return fields.GetArrayInformation(curve_array(column)) is not None
 
 
 def curve_range(runs: Any, metric: str) -> tuple[float, float]:
@@ -128,12 +146,15 @@ def numeric(runs: Any, names: list[str]) -> list[str]:
 
 def range_of(source: Any, column: str) -> tuple[float, float]:
     """Return the smallest and largest finite value of a cell array; (0, 1) where there is none."""
-    array = fetch(source).GetCellData().GetArray(column)
-    values = vtk_to_numpy(array) if array is not None else np.empty(0)
-    values = values[np.isfinite(values)]
-    if len(values) == 0:
-        return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
+    source.UpdatePipeline()
+    return present_range(source, column)
+
+
+def present_range(source: Any, column: str) -> tuple[float, float]:
+    """As :func:`range_of`, of the data as it was updated last."""
+    cells = source.SMProxy.GetDataInformation(0).GetCellDataInformation()
+    array = cells.GetArrayInformation(column)
+    low, high = array.GetComponentFiniteRange(0) if array is not None else (1.0, 0.0)
     if low < high:
         return low, high
-    return (0.0, 1.0) if 0 <= low <= 1 else (low - 0.5, high + 0.5)
+    return (low - 0.5, high + 0.5) if low == high and not 0 <= low <= 1 else (0.0, 1.0)

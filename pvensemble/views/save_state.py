@@ -1,4 +1,6 @@
-"""Runs inside pvpython: saves a scene as a ParaView state file (.pvsm) with relative paths.
+"""Runs inside pvpython: saves a scene as a ParaView state file (.pvsm) for other machines.
+
+Paths are relative; formats of numbers are left to each ParaView, because 6.1 writes them otherwise.
 
 Arguments: ensemble, scene file, state file.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from paraview import simple
 
@@ -17,9 +20,15 @@ def save_state(ensemble: str, scene: str, state: str) -> None:
     """Build a scene and save it; the ensemble is named without its folder."""
     load_scene(scene).build(ensemble)
     simple.SaveState(state)
-    file = Path(state)
     folder = str(Path(ensemble).absolute().parent) + "/"
-    file.write_text(file.read_text().replace(folder, ""))
+    tree = ET.parse(state)
+    for parent in tree.iter():
+        for child in list(parent):
+            if child.tag == "Property" and child.get("name", "").endswith("LabelFormat"):
+                parent.remove(child)
+            elif child.get("value", "").startswith(folder):
+                child.set("value", child.get("value")[len(folder) :])
+    tree.write(state)
 
 
 if __name__ == "__main__":

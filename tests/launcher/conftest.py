@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from fake_paraview import make_paraview
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "views"))
 
 
 @pytest.fixture(autouse=True)

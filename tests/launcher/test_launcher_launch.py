@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from fake_paraview import make_paraview, said
+from synthetic_ensemble import write_ensemble
 
 from pvensemble.errors import SceneError
 from pvensemble.launcher import command
@@ -23,9 +24,7 @@ def start(name: str, *args: str, **env: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def ensemble(tmp_path):
-    path = tmp_path / "my runs.pvens"
-    path.write_text("{}")
-    return path
+    return write_ensemble(tmp_path / "my runs.pvens", 1)
 
 
 def test_everything_passes_through_and_the_exit_status_comes_back(fake_paraview):
@@ -85,6 +84,14 @@ def test_an_ensemble_that_is_not_there_fails_before_a_window_opens(fake_paraview
     assert done.returncode == 2
     assert "no ensemble" in done.stderr
     assert "my runs.pvens" in done.stderr
+
+
+def test_a_file_that_is_no_ensemble_fails_before_a_window_opens(fake_paraview, tmp_path):
+    (tmp_path / "bad.pvens").write_text("not an ensemble")
+    done = start("paraview", "--paraview", fake_paraview, tmp_path / "bad.pvens")
+    assert done.returncode == 2
+    assert "bad.pvens" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_paraview_is_a_message_and_status_2(tmp_path):

@@ -140,6 +140,24 @@ answers["combined"] = [
     combined([1, 2, 3], [3, 4], how).tolist() for how in ("replace", "add", "subtract", "toggle")
 ]
 
+# -- a changed measure changes the colours; a metric at the present step keeps them
+lut = simple.GetColorTransferFunction("cell_mean")
+
+
+def color_range():
+    simple.RenderAllViews()
+    values = sources["heat_map"].CellData["cell_mean"].GetRange()
+    return {"colors": [lut.RGBPoints[0], lut.RGBPoints[-4]], "values": list(values)}
+
+
+answers["ranges"] = []
+for step in (60, 10):
+    sources["measures"].P1Step = sources["measures"].IntervalStart = step
+    answers["ranges"].append(color_range())
+sources["heat_map"].ColorBy = "validation_accuracy"
+answers["ranges"].append(color_range())
+sources["heat_map"].ColorBy = ""
+
 # -- resizing keeps text at its size and the plot in sight
 view = scene.views["parallel_coordinates"]
 before = sources["parallel_coordinates"].LabelSize * view.ViewSize[1] / view.CameraParallelScale

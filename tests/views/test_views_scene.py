@@ -93,6 +93,13 @@ def test_selections_are_combined(answers):
     assert answers["combined"] == [[3, 4], [1, 2, 3, 4], [1, 2], [1, 2, 4]]
 
 
+def test_the_colours_of_the_heat_map_follow_the_measure_but_not_a_metric_over_time(answers):
+    first, second, metric = answers["ranges"]
+    assert first["colors"] == first["values"]
+    assert second["colors"] == second["values"] != first["values"]
+    assert metric["colors"] == second["colors"] != metric["values"]
+
+
 def test_text_keeps_its_size_when_a_view_is_resized(answers):
     before, after = answers["text"]
     assert after == pytest.approx(before, rel=0.05)
@@ -100,7 +107,7 @@ def test_text_keeps_its_size_when_a_view_is_resized(answers):
 
 def test_attaching_again_leaves_one_of_each(answers):
     assert answers["attached again"] == [everywhere([2]), "2"]
-    assert answers["links"] == 3
+    assert answers["links"] == 5
 
 
 def test_without_links_nothing_follows(answers):
