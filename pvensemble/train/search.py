@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,10 +18,12 @@ from pvensemble.errors import ConfigError
 from pvensemble.train.config import DataConfig, RunSettings, RunSpec, SessionConfig, TrainConfig
 from pvensemble.train.config.keys import run_settings, session_params
 from pvensemble.train.config.model_options import OPTIONS
-from pvensemble.train.config.session import draw, grid_values
+from pvensemble.train.config.session import Dimension, draw, grid_values
 
 log = logging.getLogger(__name__)
 
+MAX_RUNS = 1_000_000
+"""Runs of one session at most."""
 _INIT_OPTIONS = ("init",)
 """Options of our models that change initial weights only: such runs still form one group."""
 
@@ -33,14 +37,20 @@ def run_id(settings: RunSettings) -> str:
     values = _identity(settings)
     name, options = settings.model.name, settings.model.options
     if name in OPTIONS:
-        options = _changed(dict(options), asdict(OPTIONS[name]()))
-    values["data"] = _changed(values["data"], asdict(DataConfig()))
-    values = _changed(values, asdict(RunSettings()))
+        options = _changed(options, _defaults(OPTIONS[name]))
+    values["data"] = _changed(values["data"], _defaults(DataConfig))
+    values = _changed(values, _defaults(RunSettings))
     values["model"] = {"name": name, "options": dict(options)}
     return hashlib.sha256(canonical(values).encode()).hexdigest()[:16]
 
 
-def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+@functools.cache
+def _defaults(table: type) -> dict[str, Any]:
+    """Return the defaults of a table, which nobody may change."""
+    return asdict(table())
+
+
+def _changed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that differ from their defaults."""
     return {k: v for k, v in values.items() if k not in defaults or defaults[k] != v}
 
@@ -52,9 +62,9 @@ def canonical(value: Any) -> str:
 
 def _identity(settings: RunSettings) -> dict[str, Any]:
     """Return what determines a run, without the places where files lie."""
-    values = asdict(settings)
-    values["data"].pop("dir")
-    values["model"].pop("path")
+    values = dict(vars(settings))
+    values["data"] = {k: v for k, v in vars(settings.data).items() if k != "dir"}
+    values["model"] = {"name": settings.model.name, "options": dict(settings.model.options)}
     return values
 
 
@@ -75,6 +85,7 @@ def sample_with_repeats(config: TrainConfig) -> tuple[list[RunSpec], int]:
     specs: dict[str, RunSpec] = {}
     repeated = 0
     for session in config.sessions:
+        _check_number(session, config.file)
         for values in _combinations(session):
             settings = run_settings(config, {**session.fixed, **values}, session.name)
             identity = run_id(settings)
@@ -86,6 +97,24 @@ def sample_with_repeats(config: TrainConfig) -> tuple[list[RunSpec], int]:
     if repeated:
         log.info("%s: %d repeated runs are trained once", config.file, repeated)
     return list(specs.values()), repeated
+
+
+def _check_number(session: SessionConfig, file: str) -> None:
+    """Raise when a session has more runs than anybody can mean, before they are counted out."""
+    n_runs = session.n or len(session.runs)
+    if session.method == "grid":
+        n_runs = math.prod(_axis_length(d) for d in session.space)
+    if n_runs > MAX_RUNS:
+        raise ConfigError(
+            f"{file}: session {session.name!r}: got {n_runs:,} runs, allowed: at most "
+            f"{MAX_RUNS:,}; use fewer values, or method 'random' with n"
+        )
+
+
+def _axis_length(dimension: Dimension) -> int:
+    """Return how many values a grid axis has, without making them."""
+    d = dimension
+    return len(d.values) or d.num or int(d.high) - int(d.low) + 1
 
 
 def _combinations(session: SessionConfig) -> Iterator[dict[str, Any]]:

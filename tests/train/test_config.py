@@ -294,3 +294,25 @@ def test_config_is_immutable_and_becomes_json():
         config.steps = 3
     assert json.loads(json.dumps(to_dict(config)))["data"]["source"] == "digits"
     assert 'name = "digits"' in config.text
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("steps=99999999999999999999999", r"steps: got .*, allowed: at most 100000000"),
+        ("model.fc1=1000000000", r"model\.fc1: got 1000000000, allowed: at most 100000"),
+        ("model.conv1=100000000", r"model\.conv1: got 100000000, allowed: at most 100000"),
+        ("data.size=100000", r"data\.size: got 100000, allowed: at most 4096"),
+        ("session.0.method=bogus", r"method: got 'bogus', allowed: grid, random, list"),
+        ("session.0.method=3", r"method: got 3, allowed: grid, random, list"),
+        ("session.0.fixed={steps=1000000000}", r"got 1000000000, allowed: at most 100000000"),
+    ],
+)
+def test_numbers_that_only_fill_the_memory_are_refused(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config("digits", [override])
+
+
+def test_a_directory_is_no_configuration(tmp_path):
+    with pytest.raises(ConfigError, match="a directory; give a TOML file or a preset"):
+        load_config(tmp_path)

@@ -432,7 +432,10 @@ def test_given_test_arrays_are_the_test_split(npy):
         (np.full((3, 2), np.nan), np.zeros(3, int), "NaN or infinite"),
         (np.zeros((3, 2)), np.zeros(2, int), "y.npy: got labels of shape"),
         (np.zeros((3, 2)), np.zeros(3), "y.npy: got labels of type float64, expected whole"),
-        (np.zeros((3, 2)), np.array([0, -1, 1]), "got label -1, expected 0 and more"),
+        (np.zeros((3, 2)), np.array([0, -1, 1]), "got label -1, expected 0 to 65535"),
+        (np.zeros((3, 2)), np.array([0, 10**9, 1]), "got label 1000000000, expected 0 to 65535"),
+        (np.zeros((3, 8, 8, 3)), np.zeros(3, int), "looks like .n, height, width, channels"),
+        (np.full((3, 2), 1e300), np.zeros(3, int), "NaN or infinite"),
         (np.array([{}], dtype=object), np.zeros(1, int), "not a readable .npy array"),
     ],
 )

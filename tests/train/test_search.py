@@ -331,3 +331,17 @@ def test_sessions_are_described():
     ]
     (described,) = hyper_parameters(config)
     assert (described.type, described.scale) == ("categorical", "categorical")
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        {"space": {"learning_rate": {"low": 0.1, "high": 1}}, "method": "random", "n": 1_000_001},
+        {"space": {"seed": {"low": 0, "high": 1_000_000, "type": "int"}}},
+        {"space": {"learning_rate": {"low": 0.1, "high": 1, "num": 10**12}, "momentum": [0.1]}},
+    ],
+)
+def test_more_runs_than_anybody_means_are_refused_at_once(session):
+    config = parse_config({"session": [{"name": "s", **session}]}, "my.toml")
+    with pytest.raises(ConfigError, match=r"my\.toml: session 's': got 1,.* allowed: at most 1,0"):
+        sample_runs(config)

@@ -101,7 +101,7 @@ def check_value(spec: dataclasses.Field, value: Any, error: Any) -> Any:
         return _texts(spec, value, error)
     converted = _convert(kind, value)
     if converted is None:
-        allowed = ", ".join(spec.metadata.get("choices", ())) or _TYPE_NAMES[kind]
+        allowed = ", ".join(filter(None, spec.metadata.get("choices", ()))) or _TYPE_NAMES[kind]
         raise error(spec.name, f"got {show(value)}, allowed: {allowed}")
     _limits(spec, converted, error)
     return converted
@@ -139,7 +139,9 @@ def _limits(spec: dataclasses.Field, value: Any, error: Any) -> None:
     if choices and value not in choices:
         near = did_you_mean(value, choices)
         hint = near if near.startswith("; did") else ""
-        raise error(spec.name, f"got {show(value)}, allowed: {', '.join(choices)}{hint}")
+        raise error(
+            spec.name, f"got {show(value)}, allowed: {', '.join(filter(None, choices))}{hint}"
+        )
     tests = (
         ("low", "at least", lambda a, b: a >= b),
         ("high", "at most", lambda a, b: a <= b),

@@ -33,7 +33,7 @@ class _Top:
     """Keys outside all tables."""
 
     name: str = "ensemble"
-    steps: int = setting(1000, low=1)
+    steps: int = setting(1000, low=1, high=tables.MAX_STEPS)
     seed: int = setting(0, low=0, high=2**63 - 1)
 
 
@@ -79,7 +79,8 @@ def _find(source: str | Path) -> tuple[Path, str]:
     path = Path(source)
     if path.suffix == ".toml" or path.is_file() or len(path.parts) > 1:
         if not path.is_file():
-            raise ConfigError(f"{text}: no such file; give a TOML file or a preset ({_presets()})")
+            what = "a directory" if path.is_dir() else "no such file"
+            raise ConfigError(f"{text}: {what}; give a TOML file or a preset ({_presets()})")
         return path.resolve(), text
     if text not in preset_names():
         near = did_you_mean(text, preset_names())

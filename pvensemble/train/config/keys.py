@@ -11,7 +11,13 @@ from pvensemble.errors import did_you_mean
 from pvensemble.train.config.check import Where, check_value, fields_of, setting, show
 from pvensemble.train.config.model_options import OPTIONS, check_name, full_options, is_user_model
 from pvensemble.train.config.runs import RunSettings
-from pvensemble.train.config.tables import DataConfig, ModelConfig, TrainConfig, TrainSettings
+from pvensemble.train.config.tables import (
+    MAX_STEPS,
+    DataConfig,
+    ModelConfig,
+    TrainConfig,
+    TrainSettings,
+)
 
 SECTIONS = {"train": TrainSettings, "data": DataConfig}
 
@@ -20,7 +26,7 @@ SECTIONS = {"train": TrainSettings, "data": DataConfig}
 class _Top:
     """Settings of a run that stand at the top of a configuration."""
 
-    steps: int = setting(1, low=1)
+    steps: int = setting(1, low=1, high=MAX_STEPS)
     seed: int = setting(0, low=0, high=2**63 - 1)
 
 

@@ -11,6 +11,8 @@ from pvensemble.train.config.check import Where, build, setting
 
 ACTIVATIONS = ("none", "relu", "elu", "sigmoid", "tanh")
 """All monotone, so that they may follow a max-pool: the same result from fewer numbers."""
+MAX_WIDTH = 100_000
+"""Filters or units of a layer at most; with more, a mistake would only fill the memory."""
 INITS = (
     "xavier",
     "glorot_uniform",
@@ -26,12 +28,12 @@ INITS = (
 class LenetOptions:
     """LeNet of Caffe's MNIST example; ``conv_activation`` is ``none`` there."""
 
-    conv1: int = setting(20, low=1)
-    conv2: int = setting(50, low=1)
-    fc1: int = setting(500, low=1)
-    kernel: int = setting(5, low=1)
-    padding: int = setting(0, low=0)
-    width: float = setting(1.0, above=0)
+    conv1: int = setting(20, low=1, high=MAX_WIDTH)
+    conv2: int = setting(50, low=1, high=MAX_WIDTH)
+    fc1: int = setting(500, low=1, high=MAX_WIDTH)
+    kernel: int = setting(5, low=1, high=1000)
+    padding: int = setting(0, low=0, high=1000)
+    width: float = setting(1.0, above=0, high=1000)
     conv_activation: str = setting("none", choices=ACTIVATIONS)
     activation: str = setting("relu", choices=ACTIVATIONS)
     init: str = setting("xavier", choices=INITS)
@@ -42,11 +44,11 @@ class LenetOptions:
 class Cifar10QuickOptions:
     """CIFAR10_quick of Caffe's example: three 5x5 convolutions and two linear layers."""
 
-    conv1: int = setting(32, low=1)
-    conv2: int = setting(32, low=1)
-    conv3: int = setting(64, low=1)
-    fc1: int = setting(64, low=1)
-    width: float = setting(1.0, above=0)
+    conv1: int = setting(32, low=1, high=MAX_WIDTH)
+    conv2: int = setting(32, low=1, high=MAX_WIDTH)
+    conv3: int = setting(64, low=1, high=MAX_WIDTH)
+    fc1: int = setting(64, low=1, high=MAX_WIDTH)
+    width: float = setting(1.0, above=0, high=1000)
     activation: str = setting("relu", choices=ACTIVATIONS)
     init: str = setting("gaussian", choices=INITS)
     init_std: float | None = setting(None, low=0)
@@ -56,11 +58,11 @@ class Cifar10QuickOptions:
 class TensorvizOptions:
     """The TensorViz network: 3x3 convolutions and a wide linear layer."""
 
-    conv1: int = setting(16, low=1)
-    conv2: int = setting(32, low=1)
-    fc1: int = setting(1024, low=1)
-    kernel: int = setting(3, low=1)
-    width: float = setting(1.0, above=0)
+    conv1: int = setting(16, low=1, high=MAX_WIDTH)
+    conv2: int = setting(32, low=1, high=MAX_WIDTH)
+    fc1: int = setting(1024, low=1, high=MAX_WIDTH)
+    kernel: int = setting(3, low=1, high=1000)
+    width: float = setting(1.0, above=0, high=1000)
     activation: str = setting("relu", choices=ACTIVATIONS)
     init: str = setting("he_normal", choices=INITS)
     init_std: float | None = setting(None, low=0)
@@ -70,9 +72,9 @@ class TensorvizOptions:
 class MlpOptions:
     """``layers`` hidden layers of ``hidden`` units."""
 
-    hidden: int = setting(128, low=1)
-    layers: int = setting(1, low=0)
-    width: float = setting(1.0, above=0)
+    hidden: int = setting(128, low=1, high=MAX_WIDTH)
+    layers: int = setting(1, low=0, high=1000)
+    width: float = setting(1.0, above=0, high=1000)
     activation: str = setting("relu", choices=ACTIVATIONS)
     init: str = setting("he_normal", choices=INITS)
     init_std: float | None = setting(None, low=0)

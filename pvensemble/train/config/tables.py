@@ -21,6 +21,8 @@ OPTIMIZERS = ("sgd", "adam", "rmsprop")
 SCHEDULES = ("constant", "inv", "step", "exp", "poly", "cosine")
 PRECISIONS = ("float32", "bf16", "tf32")
 DTYPES = ("float32", "float16")
+MAX_STEPS = 100_000_000
+"""Steps of a run at most: its stops are listed before it starts."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class DataConfig:
     split_seed: int | None = setting(None, low=0)
     scale: float | None = setting(None, above=0)
     subtract: str = setting("none", choices=("none", "mean_image", "mean_channel"))
-    size: int | None = setting(None, low=2)
+    size: int | None = setting(None, low=2, high=4096)
     train_images: str | None = setting(None)
     train_labels: str | None = setting(None)
     test_images: str | None = setting(None)

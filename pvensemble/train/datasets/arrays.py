@@ -72,15 +72,26 @@ def _images(path: Path) -> np.ndarray:
         )
     if array.dtype.kind not in "uifb":
         raise DataError(f"{path}: got {array.dtype} values, expected numbers")
+    if array.ndim == 4 and _channels_last(array.shape):
+        raise DataError(
+            f"{path}: got shape {array.shape}, which looks like (n, height, width, channels), "
+            "expected (n, channels, height, width): save np.moveaxis(images, 3, 1)"
+        )
     if array.ndim == 2:
         array = array[:, :, None, None]
     elif array.ndim == 3:
         array = array[:, None]
     if array.dtype != np.uint8:
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            array = array.astype(np.float32)
         if not np.isfinite(array).all():
             raise DataError(f"{path}: got NaN or infinite values, expected finite ones")
     return array
+
+
+def _channels_last(shape: tuple) -> bool:
+    """Whether images of this shape are square with one, three or four channels at the end."""
+    return shape[3] in (1, 3, 4) and shape[1] == shape[2] > 4
 
 
 def read_torchvision(name: str, roots: Sequence[Path]) -> RawData:

@@ -12,6 +12,9 @@ import numpy as np
 
 from pvensemble.errors import DataError
 
+MAX_CLASSES = 65_536
+"""Classes of a data set at most: the last layer of a network has a unit for each."""
+
 
 @dataclass(frozen=True)
 class RawData:
@@ -95,8 +98,8 @@ def check_labels(
         raise DataError(f"{where}: got labels of type {labels.dtype}, expected whole numbers")
     labels = labels.astype(np.int64)
     low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
-    if low < 0 or (n_classes is not None and high >= n_classes):
+    n_classes = n_classes or MAX_CLASSES
+    if low < 0 or high >= n_classes:
         bad = low if low < 0 else high
-        allowed = f"0 to {n_classes - 1}" if n_classes else "0 and more"
-        raise DataError(f"{where}: got label {bad}, expected {allowed}")
+        raise DataError(f"{where}: got label {bad}, expected 0 to {n_classes - 1}")
     return labels
