@@ -6,6 +6,7 @@ import importlib
 import inspect
 import math
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,11 @@ from pvensemble.train.config.model_options import OPTIONS, check_name, is_user_m
 from pvensemble.train.models_zoo import MODELS
 
 _WHERE = Where("model")
+USER_ERRORS = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError),
+    *(NameError, OSError, RuntimeError, SyntaxError, SystemExit, TypeError, ValueError),
+)
+"""What a user's own code may raise; told with its place, and no bug of ours."""
 
 
 def build_model(
@@ -55,6 +61,11 @@ def build_model(
             network = MODELS[model.name](tuple(input_shape), n_classes, options)
     except ValueError as error:
         raise ConfigError(_misfit(model, input_shape)) from error
+    except (MemoryError, RuntimeError) as error:
+        raise ConfigError(
+            f"model {model.name!r} with {dict(model.options)} for {n_classes} classes cannot be "
+            f"built: {error}; use smaller numbers"
+        ) from error
     initialize(network, options.init, options.init_std, seed)
     return network
 
@@ -119,16 +130,24 @@ def _user_model(model: ModelConfig, input_shape: tuple, n_classes: int, seed: in
     function = _import(model)
     given = {"input_shape": tuple(input_shape), "n_classes": n_classes}
     arguments = _arguments(model, function, given)
-    # Whatever a user's function raises is the user's to see, with the traceback chained.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = function(**arguments)
+        try:
+            network = function(**arguments)
+        except USER_ERRORS as error:
+            raise ConfigError(f"model.name: {model.name} fails: {_place(error)}") from error
     if not isinstance(network, nn.Module):
         raise ConfigError(
             f"model.name: {model.name} returned {type(network).__name__}, expected an nn.Module"
         )
     _check_output(model, network, tuple(input_shape), n_classes)
     return network
+
+
+def _place(error: BaseException) -> str:
+    """Return an error of the user's code with the file and line that raised it."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
 
 
 def _arguments(model: ModelConfig, function: object, given: dict) -> dict:
@@ -160,9 +179,9 @@ def _check_output(model: ModelConfig, network: nn.Module, shape: tuple, n_classe
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             output = network.eval()(torch.zeros(2, *shape))
-    except (RuntimeError, TypeError, ValueError) as error:
+    except USER_ERRORS as error:
         raise ConfigError(
-            f"model.name: {model.name} fails on images of shape {shape}: {error}"
+            f"model.name: {model.name} fails on images of shape {shape}: {_place(error)}"
         ) from error
     network.train(was_training)
     got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
@@ -180,6 +199,9 @@ def _import(model: ModelConfig) -> object:
             module = importlib.import_module(module_name)
         except (ImportError, SyntaxError) as error:
             raise ConfigError(f"model.name: {model.name}: cannot import: {error}") from error
+        except USER_ERRORS as error:
+            message = f"model.name: {model.name}: cannot import: {_place(error)}"
+            raise ConfigError(message) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ConfigError(f"model.name: {module_name} has no function {function_name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 
@@ -261,6 +262,31 @@ def test_users_model_is_seeded_and_leaves_the_global_state(nets):
 def test_users_model_mistakes_are_named(nets, function, options, message):
     with pytest.raises(ConfigError, match=message):
         mine(nets, function, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 / 0", r"cannot import: ZeroDivisionError: .* \(.*raising_net_for_test\.py, line 1\)"),
+        ("raise SystemExit(0)", r"cannot import: SystemExit: 0 \(.*, line 1\)"),
+        ("def f(n_classes):\n    return {}[n_classes]", r"fails: KeyError: 10 \(.*, line 2\)"),
+        ("def f():\n    raise SystemExit", r"fails: SystemExit:  \(.*, line 2\)"),
+        ("def f():\n    assert False", "fails: AssertionError"),
+    ],
+)
+def test_what_a_users_code_raises_is_told_with_its_place(tmp_path, text, message):
+    (tmp_path / "raising_net_for_test.py").write_text(text + "\n")
+    sys.modules.pop("raising_net_for_test", None)
+    importlib.invalidate_caches()
+    model = ModelConfig("raising_net_for_test:f", {}, str(tmp_path))
+    with pytest.raises(ConfigError, match=message):
+        build_model(model, input_shape=(1, 4, 4), n_classes=10, seed=0)
+
+
+def test_a_model_that_does_not_fit_the_memory_is_named():
+    model = ModelConfig("mlp", {"hidden": 100_000, "layers": 1})
+    with pytest.raises(ConfigError, match=r"model 'mlp' .* cannot be built: .*use smaller numbers"):
+        build_model(model, input_shape=(1, 100_000, 100_000), n_classes=10, seed=0)
 
 
 @pytest.mark.parametrize("module", ["no_such_module_for_test", "broken_net_for_test"])
