@@ -116,3 +116,24 @@ def test_other_errors_of_the_system_stay_bugs():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "some file" in done.stderr
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pvensemble", "info", str(tmp_path / "\u2603.pvens")],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"\\u2603.pvens: there is no such ensemble" in done.stderr
+    code = (
+        "import sys, pvensemble.cli as c; c._overview = lambda: '\u2603'; sys.exit(c.main(['-h']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, b"\\u2603\n")

@@ -78,6 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     argv
         Arguments without the program name; ``sys.argv[1:]`` when omitted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal's encoding lacks is no error
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(sys.argv[1:] if argv is None else list(argv))
         if sys.stdout is not None:

@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if importlib.util.find_spec("torch") is None:
         raise ConfigError("training needs PyTorch: pip install 'pvensemble[train]'")
     from pvensemble.train.config import load_config
+    from pvensemble.train.preparation import load_all_data
     from pvensemble.train.search import sample_with_repeats
 
     _place_config(args)
@@ -63,7 +64,10 @@ def run(args: argparse.Namespace) -> int:
     specs, repeated = sample_with_repeats(config)
     _describe(config, specs, repeated, path, args)
     if args.dry_run:
+        load_all_data(config, specs, args.data)
         return 0
+    if args.resume and not path.exists():
+        print(f"  there is no {path} to resume; the training starts at step 0", flush=True)
     return _train(config, path, args)
 
 
@@ -91,7 +95,7 @@ def _describe(config: TrainConfig, specs: list, repeated: int, path: Path, args)
     from pvensemble.train.search import group_runs
 
     groups = _count(len(group_runs(specs)), "group")
-    print(f"{config.name}: {_count(len(specs), 'run')} of {_steps(specs)} steps in {groups}")
+    print(f"{config.name}: {_count(len(specs), 'run')} of {_steps(specs)} in {groups}")
     if repeated:
         print(f"  {_count(repeated, 'run')} repeated in the search space; each is trained once")
     for session in config.sessions:
@@ -116,9 +120,10 @@ def _count(n: int, noun: str) -> str:
 
 
 def _steps(specs: list) -> str:
-    """Return the number of steps of the runs, or its range."""
+    """Return how many steps the runs have, or the range."""
     steps = sorted({spec.settings.steps for spec in specs})
-    return f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    most = _count(steps[-1], "step")
+    return most if len(steps) == 1 else f"{steps[0]:,} to {most}"
 
 
 def _train(config: TrainConfig, path: Path, args: argparse.Namespace) -> int:

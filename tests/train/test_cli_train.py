@@ -102,6 +102,20 @@ def test_mistake_is_told_without_a_traceback(in_empty_directory, capsys, argumen
     assert list(in_empty_directory.iterdir()) == []
 
 
+@pytest.mark.parametrize("setting", ["train.batch_size=1198", "record.probe=301"])
+def test_dry_run_finds_what_training_would(in_empty_directory, capsys, setting):
+    assert main(["train", "digits", "--dry-run", "--set", setting]) == 2
+    assert setting.partition("=")[0] in capsys.readouterr().err
+
+
+def test_resume_of_nothing_says_that_it_begins(in_empty_directory, capsys):
+    arguments = ["-o", "x.pvens", "--workers", "0", "--resume", "--set", *SMALL, "steps=1"]
+    assert main(["train", "digits", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "digits: 4 runs of 1 step in" in out
+    assert "there is no x.pvens to resume; the training starts at step 0" in out
+
+
 def test_existing_ensemble_is_not_overwritten(in_empty_directory, capsys):
     arguments = ["train", "digits", "-o", "x.pvens", "--workers", "0", "--set", *SMALL]
     assert main(arguments) == 0
