@@ -66,7 +66,9 @@ def import_csv(
     for column in wanted:
         if column not in columns:
             raise DataError(f"{path}: no column '{column}'{did_you_mean(column, columns)}")
-    typed = {column: _typed(columns[column]) for column in parameters}
+    if not math.isfinite(scale):
+        raise DataError(f"scale of the metrics: got {scale}, expected a finite number")
+    typed = {column: _typed(columns[column], column, path) for column in parameters}
     hyper_parameters = [
         HyperParameter(n, kind, "categorical" if kind == "categorical" else "linear")
         for n, (kind, _) in typed.items()
@@ -107,17 +109,35 @@ def _read(path: Path) -> tuple[dict[str, list[str]], int]:
             raise DataError(
                 f"{path}, line {number}: {len(row)} cells; expected {len(header)} like the header"
             )
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{path}: two columns are called '{twice[0]}'; rename one of them")
     return {name: list(column) for name, column in zip(header, zip(*rows))}, len(rows)
 
 
-def _typed(cells: Sequence[str]) -> tuple[str, list]:
+def _typed(cells: Sequence[str], column: str, path: Path) -> tuple[str, list]:
     """Return the type of a column and its values; empty cells are None."""
-    for kind, convert in (("int", int), ("float", float)):
+    for kind, convert in (("int", _whole), ("float", float)):
         try:
-            return kind, [convert(cell) if cell else None for cell in cells]
+            values = [convert(cell) if cell else None for cell in cells]
         except ValueError:
             continue
+        for value in values:
+            if value is not None and not math.isfinite(value):
+                raise DataError(
+                    f"{path}, column '{column}': got {value}, expected finite numbers; leave cells "
+                    "empty where a run does not have the hyper-parameter"
+                )
+        return kind, values
     return "categorical", [cell or None for cell in cells]
+
+
+def _whole(cell: str) -> int:
+    """Return a whole number that 64 bits hold."""
+    value = int(cell)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(cell)
+    return value
 
 
 def _numbers(cells: Sequence[str], column: str, path: Path) -> np.ndarray:

@@ -199,6 +199,9 @@ def test_metrics_may_be_absent_and_keep_their_names(tmp_path):
         (TABLE.replace("lr", "rate"), "no column 'lr'"),
         (TABLE + "x4,1\n", "line 5: 2 cells; expected 6"),
         (TABLE.replace("50", "good"), "column 'acc': a metric is no number"),
+        (TABLE.replace("op", "acc"), "two columns are called 'acc'"),
+        (TABLE.replace("0.1", "nan"), "column 'lr': got nan, expected finite numbers"),
+        (TABLE.replace("0.1", "-inf"), "column 'lr': got -inf, expected finite numbers"),
         (TABLE.splitlines()[0], "no rows"),
         ("", "no rows"),
     ],
@@ -209,6 +212,26 @@ def test_bad_tables_are_named(tmp_path, text, message):
     with pytest.raises(DataError, match=f"t.csv.*{message}"):
         import_csv(path, tmp_path / "t.pvens", parameters=["lr"], metrics=["acc"])
     assert not (tmp_path / "t.pvens").exists()
+
+
+def test_whole_numbers_beyond_64_bits_become_floats(tmp_path):
+    (tmp_path / "t.csv").write_text(f"a,acc\n{2**63},1\n3,2\n")
+    path = import_csv(
+        tmp_path / "t.csv", tmp_path / "t.pvens", parameters=["a"], metrics=["acc"]
+    ).path
+    np.testing.assert_array_equal(Ensemble.open(path).run_table()["a"], [2.0**63, 3])
+
+
+def test_scale_is_finite(tmp_path):
+    (tmp_path / "t.csv").write_text(TABLE)
+    with pytest.raises(DataError, match="scale of the metrics: got nan"):
+        import_csv(
+            tmp_path / "t.csv",
+            tmp_path / "t.pvens",
+            parameters=["lr"],
+            metrics=["acc"],
+            scale=float("nan"),
+        )
 
 
 def test_absent_table_is_named(tmp_path):
