@@ -16,6 +16,7 @@ from paraview import simple
 
 from pvensemble.errors import PVEnsembleError
 from pvensemble.views import layout, pipeline
+from pvensemble.views.enlarge import enlarge, factor_for
 from pvensemble.views.scenes import Scene, load_scene
 
 REPORT = "report.json"
@@ -91,6 +92,7 @@ def render(options: dict[str, Any]) -> dict[str, Any]:
     folder, size = Path(options["folder"]), tuple(options["size"])
     module = load_scene(options["scene"])
     scene = module.build(options["ensemble"], size=size)
+    enlarge(scene.views.values(), scene.keep, factor_for(size))
     layout.smooth(scene.views.values(), always=True)
     files = save_layouts(scene, folder, size) + save_views(scene, folder)
     frames: list[Path] = []

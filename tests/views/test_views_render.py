@@ -102,6 +102,16 @@ class TestPictures:
         picture = pixels(tmp_path / "one-performance" / "performance.png")
         assert has_color(picture, (0, 0, 0))
 
+    def test_a_large_picture_looks_like_a_small_one(self, tmp_path):
+        """Lines and text grow with the picture: each takes about the same share of it."""
+        ensemble = write_ensemble(tmp_path / "nine.pvens", 3)
+        share = []
+        for size in ("1920x1200", "3840x2400"):
+            done = render(ensemble, "-o", tmp_path / size, "--size", size)
+            assert done.returncode == 0, done.stderr
+            share.append((pixels(tmp_path / size / "performance.png").max(axis=2) < 120).mean())
+        assert share[1] == pytest.approx(share[0], rel=0.25)
+
     def test_a_file_that_is_no_ensemble_is_an_error_with_its_name(self, tmp_path):
         (tmp_path / "bad.pvens").write_text("not an ensemble")
         done = render(tmp_path / "bad.pvens", "-o", tmp_path / "out")
