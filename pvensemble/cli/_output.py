@@ -16,6 +16,16 @@ def add_csv(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write CSV to FILE, or to the output for '-'")
 
 
+def open_ensemble(path: str):
+    """Open an ensemble; what its indexes lost is told on standard error."""
+    from pvensemble.store import Ensemble
+
+    ensemble = Ensemble.open(path)
+    for text in ensemble.damage():
+        print(f"pvensemble: warning: {text}; see `pvensemble check {path}`", file=sys.stderr)
+    return ensemble
+
+
 def write_text(text: str, target: str) -> None:
     """Write to a file (complete or not at all), or to standard output for ``-``.
 

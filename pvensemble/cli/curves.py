@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pvensemble.cli._output import add_csv, write_text
+from pvensemble.cli._output import add_csv, open_ensemble, write_text
 
 HELP = "write all metrics in long form: run_index, step, metric, value"
 
@@ -17,11 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the curves; to standard output unless a file is named."""
-    from pvensemble.store import Ensemble
     from pvensemble.store.table import csv_text
 
     write_text(
-        csv_text(long_form(Ensemble.open(args.ensemble))), "-" if args.csv is None else args.csv
+        csv_text(long_form(open_ensemble(args.ensemble))), "-" if args.csv is None else args.csv
     )
     return 0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from pvensemble.cli._output import open_ensemble
+
 HELP = "show what an ensemble holds: runs by state, layers, steps, sizes, versions"
 
 
@@ -17,9 +19,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the summary."""
     import json
 
-    from pvensemble.store import Ensemble
-
-    summary = Ensemble.open(args.ensemble).summary()
+    summary = open_ensemble(args.ensemble).summary()
     print(json.dumps(summary, indent=1) if args.json else as_text(summary))
     return 0
 

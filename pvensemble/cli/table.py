@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pvensemble.cli._output import add_csv, aligned, write_text
+from pvensemble.cli._output import add_csv, aligned, open_ensemble, write_text
 
 HELP = "show the run table with the measures P1, P2, P3 of each run"
 
@@ -27,10 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print or write the table."""
-    from pvensemble.store import Ensemble
     from pvensemble.store.table import csv_text
 
-    columns = table_with_measures(Ensemble.open(args.ensemble), args.p1, args.interval)
+    columns = table_with_measures(open_ensemble(args.ensemble), args.p1, args.interval)
     if args.csv is not None:
         write_text(csv_text(columns), args.csv)
     else:

@@ -171,6 +171,14 @@ class Ensemble:
         """The metric that graphs take as loss; None when there is none."""
         return next((m for m in LOSS_METRICS if m in self.metric_names), None)
 
+    def damage(self) -> list[str]:
+        """Return why there is less than was written: damaged or missing indexes; usually nothing.
+
+        Files of tensors and metrics are examined when they are read, and by `pvensemble check`.
+        """
+        found = [group.damage() for _, group in sorted(self._known.items())]
+        return [text for text in found if text is not None]
+
     # -- values -------------------------------------------------------------------------------
     def run_table(self) -> dict[str, np.ndarray]:
         """Return the run table, row i is run i.

@@ -38,6 +38,7 @@ class Group:
         self._index = GroupIndex(self.name)
         self._consumed = 0
         self._last_line = b""
+        self._damaged_lines = 0
         self._segments_read = 0
         self._rows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
@@ -71,6 +72,21 @@ class Group:
     def n_bytes(self) -> int:
         """Size of the index and of all files that it vouches for."""
         return self._consumed + sum(entry.size for entry in self._index.files())
+
+    def damage(self) -> str | None:
+        """Return what is wrong with the index, so that less is there than was written; or None.
+
+        What a writer at work or a killed one leaves is not wrong.
+        """
+        path = self.path / INDEX_FILE
+        if self._damaged_lines:
+            return (
+                f"{path}: record {self._index.count} is damaged; what was written after it is not "
+                "there"
+            )
+        if not self._consumed and any(entry.is_dir() for entry in self.path.iterdir()):
+            return f"{path}: the index is missing or empty; the runs of this group are not there"
+        return None
 
     def recorded_steps(self, layer: str | None = None, kind: str | None = None) -> list[int]:
         """Return the steps at which a layer's tensors of a kind are stored; of any when omitted."""
@@ -107,6 +123,7 @@ class Group:
             self.refresh()
             return True
         prefix = parse(data[len(self._last_line) :], first=self._index.count)
+        self._damaged_lines = prefix.damaged_lines
         if not prefix.records:
             return False
         for record in prefix.records:

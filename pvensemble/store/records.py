@@ -154,6 +154,8 @@ def fits(value: object, parameter: HyperParameter) -> bool:
         return True
     if parameter.type == "float" and value in ("inf", "-inf"):
         return True
+    if parameter.type == "int" and isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return False
     kinds = {"float": (int, float), "int": int, "bool": bool}[parameter.type]
     return isinstance(value, kinds) and (parameter.type == "bool") == isinstance(value, bool)
 

@@ -229,3 +229,30 @@ def test_a_table_goes_into_a_pipe_and_through_a_link(cli, sample, tmp_path):
     assert cli("table", sample, "--csv", link) == (0, "", "")
     assert link.is_symlink()
     assert (tmp_path / "real.csv").read_text() == text
+
+
+@pytest.mark.parametrize("command", ["info", "table", "curves"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p.write_bytes(p.read_bytes().replace(b'"step"', b'"stop"', 1)), "is damaged"),
+        (lambda p: p.unlink(), "is missing or empty"),
+        (lambda p: p.write_bytes(b""), "is missing or empty"),
+    ],
+)
+def test_lost_records_are_told(cli, sample, command, damage, message):
+    assert cli(command, sample)[2] == ""
+    damage(sample.with_name("sample.pvens.d") / "g000/index.pvj")
+    status, out, err = cli(command, sample)
+    assert status == 0
+    assert out
+    assert "g000/index.pvj: " in err
+    assert message in err
+    assert f"see `pvensemble check {sample}`" in err
+
+
+def test_an_unfinished_record_and_a_new_group_are_no_damage(cli, sample):
+    index = sample.with_name("sample.pvens.d") / "g000/index.pvj"
+    index.write_bytes(index.read_bytes()[:-3])
+    (sample.with_name("sample.pvens.d") / "g001").mkdir()
+    assert cli("info", sample)[2] == ""

@@ -21,6 +21,7 @@ from pvensemble.store import (
 )
 from pvensemble.store.derived import final_values
 from pvensemble.store.importers import import_csv
+from pvensemble.store.records import fits
 from pvensemble.store.table import csv_text
 
 PARAMETERS = [
@@ -262,3 +263,11 @@ def test_fifteen_thousand_runs(data_dir, tmp_path):
 
 def test_sample_runs_are_distinct():
     assert len({r.run_id for r in sample_runs(9)}) == 9
+
+
+def test_whole_numbers_that_64_bits_do_not_hold_do_not_fit():
+    parameter = HyperParameter("a", "int", "linear")
+    assert fits(2**63 - 1, parameter)
+    assert fits(-(2**63), parameter)
+    assert not fits(2**63, parameter)
+    assert not fits(-(2**63) - 1, parameter)
