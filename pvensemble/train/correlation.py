@@ -8,8 +8,11 @@ throughout the error stays below 3e-6 even for activations far from zero.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 ROWS = 4096
 """Rows whose products are summed in float32 before float64 takes over."""
@@ -69,16 +72,93 @@ class CorrelationSums:
         """
         mean = self._sum / self._count
         covariance = self._products / self._count - mean[:, :, None] * mean[:, None, :]
-        variance = covariance.diagonal(dim1=1, dim2=2)
         # Below this, what is left of the variance is rounding of the shifted float32 values.
         scale = (self._products / self._count).diagonal(dim1=1, dim2=2)
         shift = self._shift[:, 0].double()
-        floor = 1e-12 * scale + 1e-13 * shift * shift
-        alive = torch.isfinite(variance) & (variance > floor)
-        deviation = torch.where(alive, variance, 1.0).sqrt()
-        correlation = covariance / (deviation[:, :, None] * deviation[:, None, :])
-        both = alive[:, :, None] & alive[:, None, :]
-        correlation = torch.where(both & torch.isfinite(correlation), correlation, 0.0)
-        correlation = correlation.clamp_(-1.0, 1.0)
-        correlation.diagonal(dim1=1, dim2=2).fill_(1.0)
-        return correlation.float()
+        return _normalized(covariance, 1e-12 * scale + 1e-13 * shift * shift)
+
+
+def _normalized(covariance: Tensor, floor: Tensor) -> Tensor:
+    """Return correlations from covariances, (n_runs, n_filters, n_filters) float64.
+
+    A filter whose variance is not above ``floor``, (n_runs, n_filters), is dead.
+    """
+    variance = covariance.diagonal(dim1=1, dim2=2)
+    alive = torch.isfinite(variance) & (variance > floor)
+    deviation = torch.where(alive, variance, 1.0).sqrt()
+    correlation = covariance / (deviation[:, :, None] * deviation[:, None, :])
+    both = alive[:, :, None] & alive[:, None, :]
+    correlation = torch.where(both & torch.isfinite(correlation), correlation, 0.0)
+    correlation = correlation.clamp_(-1.0, 1.0)
+    correlation.diagonal(dim1=1, dim2=2).fill_(1.0)
+    return correlation.float()
+
+
+# -- a convolution of the images themselves --------------------------------------------------------
+
+
+def has_patches(layer: nn.Module) -> bool:
+    """Tell whether :func:`patch_covariance` knows the patches that a layer meets."""
+    return (
+        isinstance(layer, nn.Conv2d)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+    )
+
+
+def patch_covariance(images: Tensor, layer: nn.Conv2d, chunk: int = 32) -> Tensor:
+    """Return the covariance of the patches that a convolution meets in images.
+
+    The output of a filter is its weight times a patch, so the covariance of all filters' outputs
+    follows from this matrix, which no run changes: the outputs themselves are not needed.
+
+    Parameters
+    ----------
+    images
+        (n, channels, height, width).
+
+    Returns
+    -------
+    Tensor
+        (k, k) float64, with k = channels * kernel height * kernel width in the order of the weight.
+    """
+
+    def patches() -> Iterator[Tensor]:
+        for part in images.split(chunk):
+            unfolded = functional.unfold(
+                part, layer.kernel_size, layer.dilation, layer.padding, layer.stride
+            )
+            yield unfolded.movedim(1, 0).flatten(1).double()
+
+    count = 0
+    total: Tensor | float = 0.0
+    for part in patches():
+        count += part.shape[1]
+        total = total + part.sum(1, keepdim=True)
+    mean = total / count
+    products: Tensor | float = 0.0
+    for part in patches():
+        part -= mean
+        products = products + part @ part.T
+    return products / count
+
+
+def correlation_of_patches(weight: Tensor, covariance: Tensor) -> Tensor:
+    """Return the correlations of the outputs of filters, as :meth:`CorrelationSums.result` does.
+
+    Parameters
+    ----------
+    weight
+        (n_filters, channels, kernel height, kernel width).
+    covariance
+        From :func:`patch_covariance`.
+
+    Returns
+    -------
+    Tensor
+        (1, n_filters, n_filters) float32.
+    """
+    rows = weight.flatten(1).double()
+    floor = 1e-13 * (rows * rows).sum(1) * covariance.trace()
+    return _normalized((rows @ covariance @ rows.T)[None], floor[None])

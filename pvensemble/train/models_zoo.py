@@ -2,7 +2,8 @@
 
 Every module that holds parameters has the name that recordings and views show: ``conv1``,
 ``conv2``, ``conv3``, ``fc1``, ``fc2``. Activations come after max-pooling: they are monotone, so
-the result (and its gradient) is the same from a quarter of the numbers.
+the result (and its gradient) is the same from a quarter of the numbers. ``image_layer`` names the
+convolution that gets the images as they are.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def _channels(n: int, width: float) -> int:
 
 class LeNet(nn.Module):
     """conv1 - pool - conv2 - pool - fc1 - activation - fc2."""
+
+    image_layer = "conv1"
 
     def __init__(self, shape: tuple, n_classes: int, o: options.LenetOptions) -> None:
         super().__init__()
@@ -63,6 +66,7 @@ def _at_least_one(side: int) -> int:
 class Cifar10Quick(nn.Module):
     """Three 5x5 convolutions with overlapping pooling; no activation between fc1 and fc2."""
 
+    image_layer = "conv1"
     std = {"conv1": 1e-4, "conv2": 0.01, "conv3": 0.01, "fc1": 0.1, "fc2": 0.1}
 
     def __init__(self, shape: tuple, n_classes: int, o: options.Cifar10QuickOptions) -> None:
@@ -94,6 +98,8 @@ def _thrice_halved(side: int) -> int:
 
 class TensorViz(nn.Module):
     """conv1 - activation - pool - conv2 - activation - pool - fc1 - activation - fc2."""
+
+    image_layer = "conv1"
 
     def __init__(self, shape: tuple, n_classes: int, o: options.TensorvizOptions) -> None:
         super().__init__()

@@ -6,9 +6,22 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from training_cases import tiny_config
 
-from pvensemble.train.correlation import ROWS, CorrelationSums, activation_rows
+from pvensemble.train.correlation import (
+    ROWS,
+    CorrelationSums,
+    activation_rows,
+    correlation_of_patches,
+    has_patches,
+    patch_covariance,
+)
+from pvensemble.train.data import load_data
+from pvensemble.train.executors.device_data import DeviceData
 from pvensemble.train.executors.evaluation import Taps, evaluate
+from pvensemble.train.executors.one_run import OneRun
+from pvensemble.train.preparation import make_job
+from pvensemble.train.search import sample_runs
 
 
 def outputs(seed: int = 0, *, mean: float = 0.0, n_images: int = 40) -> np.ndarray:
@@ -117,3 +130,71 @@ def test_evaluation_and_correlation_share_the_forward_passes():
         nothing, _, _ = evaluate(forward, images, labels, size=0, probe=4)
     assert sum(seen) == 34
     assert torch.isnan(nothing).all()
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv2d(1, 20, 5), (1, 28, 28)),
+        (nn.Conv2d(3, 32, 5, padding=2), (3, 32, 32)),
+        (nn.Conv2d(2, 7, (3, 5), stride=2, padding=(0, 1), dilation=(2, 1)), (2, 17, 12)),
+    ],
+)
+def test_patches_give_the_correlation_of_the_outputs(layer, shape):
+    torch.manual_seed(1)
+    with torch.no_grad():
+        layer.bias += 3.0
+        images = torch.rand(70, *shape)
+        rows = layer(images).double().movedim(1, 0).flatten(1)
+        got = correlation_of_patches(layer.weight, patch_covariance(images, layer))
+        other = correlation_of_patches(layer.weight, patch_covariance(images[:35], layer))
+    assert got.dtype == torch.float32
+    np.testing.assert_allclose(got[0], np.corrcoef(rows), atol=1e-6)
+    assert np.abs(other[0] - np.corrcoef(rows)).max() > 1e-4  # the negative control
+    assert (np.diagonal(got[0]) == 1).all()
+
+
+def test_patches_of_dead_filters_correlate_zero():
+    layer = nn.Conv2d(1, 4, 3)
+    images = torch.rand(20, 1, 6, 6)
+    with torch.no_grad():
+        layer.weight[1] = 0.0
+        layer.weight[3] = float("nan")
+        got = correlation_of_patches(layer.weight, patch_covariance(images, layer))[0].numpy()
+        flat = correlation_of_patches(layer.weight[:3], patch_covariance(images * 0, layer))
+    assert (got[[1, 3]] == np.eye(4)[[1, 3]]).all()
+    assert (got[:, [1, 3]] == np.eye(4)[:, [1, 3]]).all()
+    assert abs(got[0, 2]) > 1e-3
+    assert np.array_equal(flat[0], np.eye(3))
+
+
+def test_patches_are_known_of_plain_convolutions_alone():
+    assert has_patches(nn.Conv2d(1, 4, 3, padding=1))
+    assert not has_patches(nn.Conv2d(4, 4, 3, groups=2))
+    assert not has_patches(nn.Conv2d(1, 4, 3, padding="same"))
+    assert not has_patches(nn.Conv2d(1, 4, 3, padding=1, padding_mode="circular"))
+    assert not has_patches(nn.Linear(4, 4))
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("bf16", 2e-3)])
+def test_recorded_correlations_are_those_of_the_layers_outputs(tmp_path, precision, tolerance):
+    """Of the first layer by patches, of the second by its outputs; each against numpy."""
+    config = tiny_config(tmp_path, f"train.precision={precision}")
+    data = load_data(config.data)
+    job = make_job(config, sample_runs(config)[:1], 0, {config.data: data})
+    run = OneRun(job, 0, DeviceData(data, torch.device("cpu")))
+    for stop in (0, 4, 6):
+        run.advance(stop, lambda: False)
+        _, tensors = run.report()
+        if stop < 6:
+            run.leave()
+    with torch.no_grad(), run._precision():
+        model, images = run.model, data.probe(24)
+        first = model.conv1(images)
+        second = model.conv2(nn.functional.max_pool2d(first, 2))
+    for name, output in (("conv1", first), ("conv2", second)):
+        rows = output.double().movedim(1, 0).flatten(1)
+        got = tensors[name, "correlation"][0]
+        np.testing.assert_allclose(got, np.corrcoef(rows), atol=tolerance, err_msg=name)
+        assert np.abs(got - np.eye(len(got))).max() > 0.05
+    assert run._by_patches == "conv1"

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pvensemble.train.correlation import CorrelationSums, activation_rows
+from pvensemble.train.config import RunSettings
+from pvensemble.train.correlation import CorrelationSums, activation_rows, has_patches
+from pvensemble.train.models_zoo import MODELS
 
 Forward = Callable[[Tensor, bool], "tuple[Tensor, dict[str, Tensor]]"]
 """Images (n, c, h, w) and whether layers are tapped, to logits (k, n, n_classes) and outputs of
@@ -29,6 +31,9 @@ class Taps:
         modules = dict(model.named_modules())
         self._modules = {name: modules[name] for name in names}
         self.outputs: dict[str, Tensor] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._modules)
 
     @contextmanager
     def open(self) -> Iterator[Taps]:
@@ -48,6 +53,18 @@ class Taps:
             self.outputs[name] = output
 
         return keep
+
+
+def layer_of_images(
+    model: nn.Module, settings: RunSettings, tapped: Sequence[str], device: torch.device
+) -> str | None:
+    """Return the tapped layer whose correlation follows from the patches of the images alone.
+
+    Only of our own networks it is known that a layer gets the images as they are.
+    """
+    name = getattr(model, "image_layer", None)
+    known = settings.model.name in MODELS and device.type == "cpu"
+    return name if known and name in tapped and has_patches(model.get_submodule(name)) else None
 
 
 def evaluate(

@@ -18,7 +18,7 @@ from torch.nn import functional
 from pvensemble import schema
 from pvensemble.train.data import batch_indices
 from pvensemble.train.executors.device_data import DeviceData
-from pvensemble.train.executors.evaluation import Taps, evaluate
+from pvensemble.train.executors.evaluation import Taps, evaluate, layer_of_images
 from pvensemble.train.executors.events import Job, RunState, divergence
 from pvensemble.train.models import build_model
 from pvensemble.train.optimizers import (
@@ -60,7 +60,8 @@ class OneRun:
         self._factors = [multiplier if is_bias(n) else 1.0 for n in self.names]
         self._fused = settings.optimizer == "sgd"
         self._tapped = [x.name for x in job.layers if schema.CORRELATION in x.kinds]
-        self._taps = Taps(self.model, self._tapped)
+        self._by_patches = layer_of_images(self.model, settings, self._tapped, data.device)
+        self._taps = Taps(self.model, [n for n in self._tapped if n != self._by_patches])
         self._random = draws_random_numbers(self.model, settings.model.name)
         self.step, self.diverged, self.reason = 0, -1, ""
         self._rows: list[tuple[float, float]] = []
@@ -173,7 +174,8 @@ class OneRun:
     def _evaluate(self, metrics: dict, recorded: bool) -> dict[str, Tensor]:
         """Evaluate where the schedule says so; return the correlations of a recorded step."""
         schedule, stop, alive = self.job.schedule, self.step, self.diverged < 0
-        tapped = recorded and bool(self._tapped) and not self._frozen
+        measured = recorded and not self._frozen
+        tapped = measured and bool(self._taps)
         validation = self.data.validation
         size = len(validation) if self.job.evaluate_size is None else self.job.evaluate_size
         correlations: dict[str, Tensor] = {}
@@ -190,6 +192,11 @@ class OneRun:
             if stop in schedule.evaluated:
                 self._add(metrics, schema.VALIDATION_LOSS, loss)
                 self._add(metrics, schema.VALIDATION_ACCURACY, accuracy)
+        if measured and self._by_patches:
+            layer = self.model.get_submodule(self._by_patches)
+            correlations[self._by_patches] = validation.correlation(
+                layer, self.job.probe, self.settings.precision
+            )
         test = self.data.test
         if stop in schedule.tested and len(test):
             loss, accuracy, _ = evaluate(
