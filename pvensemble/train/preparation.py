@@ -17,7 +17,7 @@ from pvensemble.train.provenance import (
     provenance,
     session_infos,
 )
-from pvensemble.train.recording import recorded_layers, schedule_of
+from pvensemble.train.recording import recorded_layers, schedule_of, unrecorded
 from pvensemble.train.search import group_runs
 
 GROUP_SIZE = 1024
@@ -96,4 +96,5 @@ def make_job(config: TrainConfig, members: Sequence[RunSpec], number: int, data:
         dtype=config.record.dtype,
         probe=config.record.probe,
         evaluate_size=config.evaluate.size,
+        note=unrecorded(model, settings.model.name, config.record),
     )

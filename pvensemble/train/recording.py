@@ -57,11 +57,7 @@ def recorded_layers(model: nn.Module, record: RecordConfig) -> tuple[RecordedLay
     ConfigError
         When a name matches no module that has a weight.
     """
-    weighted = {
-        name: module
-        for name, module in model.named_modules()
-        if name and isinstance(getattr(module, "weight", None), Tensor) and module.weight.ndim >= 2
-    }
+    weighted = _weighted(model)
     chosen: set[str] = set()
     for pattern in record.layers:
         if pattern == "all":
@@ -79,6 +75,28 @@ def recorded_layers(model: nn.Module, record: RecordConfig) -> tuple[RecordedLay
         RecordedLayer(name, type(module).__name__, tuple(module.weight.shape), kinds)
         for name, module in weighted.items()
         if name in chosen
+    )
+
+
+def _weighted(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules whose weight is more than a vector."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if name and isinstance(getattr(module, "weight", None), Tensor) and module.weight.ndim >= 2
+    }
+
+
+def unrecorded(model: nn.Module, model_name: str, record: RecordConfig) -> str:
+    """Return why no tensors of a model will be recorded, for people; "" when some will, or none
+    are wanted."""
+    if not (record.kinds and record.layers) or recorded_layers(model, record):
+        return ""
+    there = ", ".join(f"{name} ({type(m).__name__})" for name, m in _weighted(model).items())
+    wanted = ", ".join(map(repr, record.layers))
+    return (
+        f"no tensors of model {model_name!r} will be recorded: record.layers is {wanted}, and "
+        + (f"its layers with weights are {there}" if there else "it has no layers with weights")
     )
 
 

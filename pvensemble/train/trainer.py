@@ -138,6 +138,9 @@ class _Training:
     def run(self, executor) -> None:
         """Train what is left; what was reported is stored, whatever happens."""
         jobs = [o.job for o in self._open.values()]
+        for note in dict.fromkeys(job.note for job in jobs if job.note):
+            self._say(note)
+            self._show()
         events = executor.run(jobs, self._control)
         try:
             for event in events:

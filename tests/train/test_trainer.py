@@ -197,3 +197,34 @@ def test_many_groups_need_few_open_files(tmp_path, monkeypatch):
     assert result.states == {"COMPLETE": 40}
     assert len(Ensemble.open(tmp_path / "e.pvens").groups) == 40
     assert len(everything(tmp_path / "e.pvens")["table run_id"]) == 40
+
+
+LENET, MLP = TOML, TOML[: TOML.index("[model]")] + '[model]\nname = "mlp"\n\n'
+MLP += TOML[TOML.index("[train]") :]
+
+
+@pytest.mark.parametrize(
+    ("toml", "overrides", "said"),
+    [
+        (MLP, [], True),
+        (MLP, ["record.layers=['fc1']"], False),
+        (MLP, ["record.kinds=[]"], False),
+        (LENET, [], False),
+    ],
+)
+def test_a_model_without_recorded_layers_is_told_at_the_start(tmp_path, toml, overrides, said):
+    messages: list[str] = []
+    result = train(
+        tiny_config(tmp_path, "steps=2", *overrides, toml=toml),
+        tmp_path / "e.pvens",
+        workers=0,
+        on_progress=lambda p: messages.append(p.message),
+    )
+    assert result.states == {"COMPLETE": 4}
+    found = {m for m in messages if "will be recorded" in m}
+    expected = (
+        "no tensors of model 'mlp' will be recorded: record.layers is 'convolutions', and its "
+        "layers with weights are fc1 (Linear), fc2 (Linear)"
+    )
+    assert found == ({expected} if said else set())
+    assert (messages[0] == expected) is said

@@ -55,6 +55,8 @@ class Job:
         Runs to be trained.
     states
         Where to go on, by position; runs that are absent start from their seed.
+    note
+        What people should know before the group is trained.
     """
 
     group: int
@@ -67,6 +69,7 @@ class Job:
     probe: int = 256
     evaluate_size: int | None = None
     states: dict[int, RunState] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def optimizer(self) -> str:
