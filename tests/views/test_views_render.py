@@ -102,6 +102,7 @@ class TestPictures:
         picture = pixels(tmp_path / "one-performance" / "performance.png")
         assert has_color(picture, (0, 0, 0))
 
+    @pytest.mark.slow
     def test_a_large_picture_looks_like_a_small_one(self, tmp_path):
         """Lines and text grow with the picture: each takes about the same share of it."""
         ensemble = write_ensemble(tmp_path / "nine.pvens", 3)
