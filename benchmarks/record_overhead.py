@@ -2,7 +2,9 @@
 
 The same runs train with and without recording, in turn; both evaluate at the same steps. Reported
 are wall time from the first stop to the last commit, and CPU time of trainer and workers, which
-other programs on the machine disturb less.
+other programs on the machine disturb less. Two trainings still differ by more than recording costs
+on a busy machine, so its parts are measured too: what a stop costs a worker with and without
+recording, in turn in this process, and what the trainer's own CPU time grows by.
 
     python benchmarks/record_overhead.py --data DIR       (DIR/MNIST/raw)
 """
@@ -16,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -54,10 +57,48 @@ def main() -> None:
         ratios = [100 * (a[number] / b[number] - 1) for a, b in pairs]
         shown = f"{min(ratios):.2f} to {max(ratios):.2f}"
         print(f"overhead by {kind} time: {statistics.median(ratios):.2f} % ({shown})")
+    own = [min(v[3] for v in found[name]) for name in ("recording", "without")]
+    stop, n_stops = _stop_cost(args), 18 * (1 + args.steps // args.every)
+    whole = statistics.median(v[1] for v in found["without"])
+    share = 100 * (own[0] - own[1] + stop * n_stops) / whole
+    print(
+        f"by parts: {1e3 * stop:.2f} ms a stop in a worker x {n_stops}, trainer "
+        f"{own[0]:.2f} s instead of {own[1]:.2f} s: {share:.2f} % of {whole:.1f} s CPU"
+    )
 
 
-def _train(args: argparse.Namespace, overrides: tuple[str, ...]) -> tuple[float, float, int]:
-    """Return wall seconds from the first stop on, CPU seconds and recorded bytes."""
+def _stop_cost(args: argparse.Namespace, repeats: int = 40) -> float:
+    """Return by how many CPU seconds recording makes a stop of one run longer."""
+    import torch
+
+    from pvensemble.train.config import load_config
+    from pvensemble.train.data import load_data
+    from pvensemble.train.executors.device_data import DeviceData
+    from pvensemble.train.executors.engine import worker_arithmetic
+    from pvensemble.train.executors.one_run import OneRun
+    from pvensemble.train.preparation import make_job
+    from pvensemble.train.search import sample_runs
+
+    config = load_config(args.preset, ["data.test=100", f"evaluate.every={args.every}"])
+    device, data = torch.device("cpu"), load_data(config.data, args.data)
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    with worker_arithmetic(device):
+        job = make_job(config, sample_runs(config)[:1], 0, {config.data: data})
+        run = OneRun(job, 0, DeviceData(data, device))
+        run.advance(0, lambda: False)
+        recorded = {True: job.schedule, False: replace(job.schedule, recorded=())}
+        for i in range(2 * repeats + 4):
+            job.schedule = recorded[i % 2 == 0]
+            begin = time.process_time()
+            run.report()
+            if i >= 4:  # the first ones warm up
+                seconds[i % 2 == 0].append(time.process_time() - begin)
+    return statistics.median(seconds[True]) - statistics.median(seconds[False])
+
+
+def _train(args: argparse.Namespace, overrides: tuple[str, ...]) -> tuple[float, float, int, float]:
+    """Return wall seconds from the first stop on, CPU seconds, recorded bytes, and the trainer's
+    own CPU seconds."""
     from pvensemble.train.config import load_config
     from pvensemble.train.executors import choose
     from pvensemble.train.executors.events import Report
@@ -93,7 +134,7 @@ def _train(args: argparse.Namespace, overrides: tuple[str, ...]) -> tuple[float,
                 yield event
 
     with tempfile.TemporaryDirectory() as directory:
-        before = _cpu_seconds()
+        before, own = _cpu_seconds(), time.process_time()
         train(
             config,
             Path(directory) / "e.pvens",
@@ -101,7 +142,8 @@ def _train(args: argparse.Namespace, overrides: tuple[str, ...]) -> tuple[float,
             executor=Watched,
             on_progress=lambda p: seen.append(p.bytes_written),
         )
-        return time.perf_counter() - first[0], _cpu_seconds() - before, seen[-1]
+        wall, own = time.perf_counter() - first[0], time.process_time() - own
+        return wall, _cpu_seconds() - before, seen[-1], own
 
 
 def _cpu_seconds() -> float:
