@@ -98,7 +98,7 @@ class LossAccuracyGraph(EnsembleAlgorithm):
         write_dashes(self.output(outInfo, 1), runs, loss, lower)
         self.report(0.8, "Axes")
         sketch = Sketch()
-        self._draw(sketch, upper, lower, requested_time(outInfo.GetInformationObject(2)))
+        self._draw(sketch, upper, lower, requested_time(request, outInfo))
         sketch.write(self.output(outInfo, 2))
         return 1
 

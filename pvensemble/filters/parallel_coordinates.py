@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
+from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 from pvensemble.errors import OptionError
 from pvensemble.filters._base import EnsembleAlgorithm
@@ -95,6 +96,13 @@ class ParallelCoordinates(EnsembleAlgorithm):
     def SetRuns(self, text: str) -> None:
         """Runs that are drawn as lines, ``0-4,9``; empty for all."""
         self._set("runs", text or "")
+
+    def RequestInformation(self, _request, _inInfo, outInfo) -> int:
+        # Without an extent nothing is drawn of an image.
+        extent = (0, IMAGE_COLUMNS - 1, 0, IMAGE_ROWS - 1, 0, 0)
+        key = vtkStreamingDemandDrivenPipeline.WHOLE_EXTENT()
+        outInfo.GetInformationObject(2).Set(key, extent, 6)
+        return 1
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)

@@ -27,7 +27,6 @@ from vtkmodules.vtkCommonDataModel import (
     vtkMultiBlockDataSet,
     vtkPolyData,
 )
-from vtkmodules.vtkCommonExecutionModel import vtkDemandDrivenPipeline
 
 from pvensemble import schema
 from pvensemble.errors import NotRecordedError, PVEnsembleError, StoreError
@@ -142,8 +141,7 @@ class EnsembleReader(EnsembleAlgorithm):
 
     def RequestData(self, request: vtkInformation, _inInfo: tuple, outInfo: vtkInformation) -> int:
         self._open()
-        port = max(request.Get(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT()), 0)
-        asked = time.requested_time(outInfo.GetInformationObject(port))
+        asked = time.requested_time(request, outInfo)
         steps = self._steps()
         recorded = time.snap(steps, asked) if len(steps) else asked
         now = recorded if asked is None else asked  # metrics are evaluated between recorded steps

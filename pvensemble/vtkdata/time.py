@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from vtkmodules.vtkCommonCore import vtkInformation
+from vtkmodules.vtkCommonCore import vtkInformation, vtkInformationVector
 from vtkmodules.vtkCommonDataModel import vtkDataObject
+from vtkmodules.vtkCommonExecutionModel import vtkDemandDrivenPipeline
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as _Pipeline
 
 
@@ -35,8 +36,13 @@ def published_time_steps(info: vtkInformation) -> list[float]:
     return [key.Get(info, i) for i in range(key.Length(info))] if info.Has(key) else []
 
 
-def requested_time(info: vtkInformation) -> float | None:
-    """Return the time a port is asked for, or None."""
+def requested_time(request: vtkInformation, outInfo: vtkInformationVector) -> float | None:
+    """Return the time that an update is for, or None.
+
+    It stands with the port that asked; what stands with the others may be older.
+    """
+    port = request.Get(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT())
+    info = outInfo.GetInformationObject(max(port, 0))
     key = _Pipeline.UPDATE_TIME_STEP()
     return info.Get(key) if info.Has(key) else None
 

@@ -82,7 +82,6 @@ class TestPictures:
         frames = sorted((rendered[1] / "frames").iterdir())
         assert [f.name for f in frames] == ["0000.png", "0001.png", "0002.png", "0003.png"]
 
-    @pytest.mark.xfail(reason="Loss-Accuracy Graph draws the playhead one step late", strict=True)
     def test_the_playhead_moves_with_the_frames(self, rendered):
         frames = sorted((rendered[1] / "frames").iterdir())
         first, last = pixels(frames[0]), pixels(frames[-1])

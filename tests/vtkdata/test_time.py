@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from vtkmodules.vtkCommonCore import vtkInformation
+from vtkmodules.vtkCommonCore import vtkInformation, vtkInformationVector
 from vtkmodules.vtkCommonDataModel import vtkPolyData
+from vtkmodules.vtkCommonExecutionModel import vtkDemandDrivenPipeline
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as Pipeline
 
 from pvensemble.vtkdata import time
@@ -44,8 +45,15 @@ def test_data_time():
     assert time.data_time(data) is None
 
 
-def test_requested_time():
-    info = vtkInformation()
-    assert time.requested_time(info) is None
-    info.Set(Pipeline.UPDATE_TIME_STEP(), 7.0)
-    assert time.requested_time(info) == 7.0
+def test_requested_time_is_that_of_the_port_that_asks():
+    ports, request = vtkInformationVector(), vtkInformation()
+    ports.SetNumberOfInformationObjects(2)
+    request.Set(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT(), 1)
+    assert time.requested_time(request, ports) is None
+    ports.GetInformationObject(0).Set(Pipeline.UPDATE_TIME_STEP(), 3.0)
+    assert time.requested_time(request, ports) is None
+    ports.GetInformationObject(1).Set(Pipeline.UPDATE_TIME_STEP(), 7.0)
+    assert time.requested_time(request, ports) == 7.0
+    request.Set(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT(), -1)
+    assert time.requested_time(request, ports) == 3.0
+
