@@ -82,7 +82,7 @@ def main(sizes: list[int]) -> None:
             write_ensemble(folder / "a.pvens", n_runs)
             write_files(folder / "files", n_runs)
             ours, theirs = read_ensemble(folder / "a.pvens"), read_files(folder / "files", METRICS)
-            assert np.array_equal(ours[1], theirs[1].T)
+            assert np.array_equal(ours[1], theirs[1])
             times = alternate(
                 {
                     "open": lambda f=folder: Ensemble.open(f / "a.pvens").run_table(),
