@@ -13,6 +13,7 @@ import pytest
 from paraview_process import require_paraview, run_in_paraview
 
 from pvensemble.launcher import environment
+from pvensemble.launcher.find import paraview_version
 
 pytestmark = [pytest.mark.paraview, pytest.mark.slow]
 
@@ -52,6 +53,8 @@ print(f"rank {{rank}} holds {{data.GetNumberOfCells()}} runs", flush=True)
 
 def test_runs_on_a_server(truth, tmp_path, repository):
     program = require_paraview("pvserver")
+    if paraview_version(require_paraview()) >= (6, 0):
+        pytest.xfail("ParaView 6.1 does not load a Python plugin on a server by LoadPlugin")
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
