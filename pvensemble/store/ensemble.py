@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from pvensemble import __version__
-from pvensemble.errors import CorruptFileError, NotRecordedError, did_you_mean
+from pvensemble.errors import NotRecordedError, did_you_mean
 from pvensemble.schema import ACCURACY_METRICS, LOSS_METRICS, STATES
 from pvensemble.store.files import unreadable
 from pvensemble.store.group import Group
 from pvensemble.store.manifest import (
     Manifest,
     data_directory,
-    manifest_path,
+    find_ensemble,
     merge_named,
-    read_manifest,
 )
 from pvensemble.store.records import Curve, HyperParameter, SessionInfo
 from pvensemble.store.table import run_table
@@ -63,13 +62,7 @@ class Ensemble:
         CorruptFileError
             Its data directory is missing, or an index is not understood.
         """
-        path = manifest_path(path)
-        ensemble = cls(path, read_manifest(path))
-        if not ensemble.directory.is_dir():
-            raise CorruptFileError(
-                f"{ensemble.directory}: the data directory of the ensemble is missing; copy or "
-                f"move it together with {path.name}"
-            )
+        ensemble = cls(*find_ensemble(path))
         ensemble.refresh()
         return ensemble
 

@@ -80,6 +80,27 @@ def encode_manifest(manifest: Manifest) -> bytes:
         ) from error
 
 
+def find_ensemble(path: object) -> tuple[Path, Manifest]:
+    """Return manifest path and manifest of an ensemble that is there, whole as far as that goes.
+
+    Raises
+    ------
+    StoreError, SchemaError
+        As `read_manifest`.
+    CorruptFileError
+        Its data directory is missing.
+    """
+    path = manifest_path(path)
+    manifest = read_manifest(path)
+    directory = data_directory(path)
+    if not directory.is_dir():
+        raise CorruptFileError(
+            f"{directory}: the data directory of the ensemble is missing; copy or move it "
+            f"together with {path.name}"
+        )
+    return path, manifest
+
+
 def read_manifest(path: Path) -> Manifest:
     """Read and check a manifest.
 

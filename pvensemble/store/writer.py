@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pvensemble import __version__
-from pvensemble.errors import CorruptFileError, StoreError
+from pvensemble.errors import StoreError
 from pvensemble.schema import INDEX_FILE, group_name
 from pvensemble.store.derived import RunsFile, write_runs_csv, write_series
 from pvensemble.store.ensemble import Ensemble, is_group
@@ -19,7 +19,7 @@ from pvensemble.store.manifest import (
     check_new_path,
     data_directory,
     encode_manifest,
-    manifest_path,
+    find_ensemble,
     read_manifest,
 )
 from pvensemble.store.records import HyperParameter, LayerInfo, RunInfo, SessionInfo
@@ -113,14 +113,7 @@ class EnsembleWriter:
         StoreError, SchemaError, CorruptFileError
             As `Ensemble.open`.
         """
-        path = manifest_path(path)
-        writer = cls(path, read_manifest(path))
-        if not writer.directory.is_dir():
-            raise CorruptFileError(
-                f"{writer.directory}: the data directory of the ensemble is missing; copy or move "
-                f"it together with {path.name}"
-            )
-        return writer
+        return cls(*find_ensemble(path))
 
     @property
     def group_names(self) -> list[str]:
