@@ -39,14 +39,6 @@ def field(data: Any, name: str) -> np.ndarray | None:
     return None if array is None else vtk_to_numpy(array)
 
 
-def field_texts(data: Any, name: str) -> list[str]:
-    """Return a text field array."""
-    array = data.GetFieldData().GetAbstractArray(name)
-    if array is None:
-        return []
-    return [array.GetValue(k) for k in range(array.GetNumberOfValues())]
-
-
 class Latest:
     """A source's output, fetched again only when it has changed."""
 

@@ -12,11 +12,9 @@ from pvensemble.errors import SceneError
 from pvensemble.schema import (
     ACCURACY_METRICS,
     CODE_SUFFIX,
-    HYPER_PARAMETERS_FIELD,
-    MEASURES_FIELD,
     curve_array,
 )
-from pvensemble.views.data import fetch, field_texts
+from pvensemble.views.data import fetch
 from pvensemble.vtkdata.runs import RunsData
 
 READER = "EnsembleReader"
@@ -71,8 +69,8 @@ def root_of(source: Any) -> Any:
 
 def axes_of(runs: Any) -> list[str]:
     """Names of the hyper-parameters and measures of runs, in order."""
-    data = fetch(runs)
-    return field_texts(data, HYPER_PARAMETERS_FIELD) + field_texts(data, MEASURES_FIELD)
+    data = RunsData(fetch(runs))
+    return data.hyper_parameters + data.measures
 
 
 def varying(runs: Any, names: list[str]) -> list[str]:
