@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pvensemble.launcher import environment, find_paraview
+from pvensemble.launcher.display import virtual_screen
 
 PRELUDE = """
 import json, sys
@@ -84,24 +85,25 @@ def run_in_paraview(
     indented = "".join(f"    {line}\n" for line in body.strip("\n").splitlines())
     script.write_text(PRELUDE + indented + EPILOGUE)
     answer.unlink(missing_ok=True)
-    command = ["xvfb-run", "-a", program, script, json.dumps(arguments), answer]
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=environment() if env is None else env,
-        cwd=cwd,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        raise AssertionError(f"ParaView did not end in {timeout} s:\n{output}") from None
+    command = [program, script, json.dumps(arguments), answer]
+    with virtual_screen((1280, 1024)) as screen:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**(environment() if env is None else env), **screen},
+            cwd=cwd,
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            raise AssertionError(f"ParaView did not end in {timeout} s:\n{output}") from None
     if process.returncode != 0 or not answer.is_file():
         raise AssertionError(f"ParaView ended with {process.returncode}:\n{output}")
     return {"stdout": output, **json.loads(answer.read_text())}
