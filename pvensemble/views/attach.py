@@ -7,26 +7,40 @@ by the macro "Link Views".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from paraview import servermanager, simple
 
-from pvensemble.views.brush import AxisBrush, CellBrush, CurveBrush
+from pvensemble.views.brush import AxisBrush, Brush, CellBrush, CurveBrush
+from pvensemble.views.cells import OwnCells, RepeatedCells
 from pvensemble.views.charts import BAR, LuminanceRange
 from pvensemble.views.data import display_of
 from pvensemble.views.layout import Fit
-from pvensemble.views.link import follow, link_runs, unlink_all
+from pvensemble.views.link import Translator, follow, link_runs, unlink_all
 from pvensemble.views.pipeline import READER, find, root_of
 
 PARALLEL, HEAT_MAP, GRAPH = "ParallelCoordinates", "PerformanceHeatMap", "LossAccuracyGraph"
 RUNS = ("RunGroups", "PerformanceMeasures", READER)
 """Sources of runs as they are; the first that is there is what the others are linked with."""
+
+
+class Kind(NamedTuple):
+    """How a kind of plot is attached."""
+
+    brush: type[Brush]
+    outputs: tuple[int, ...]
+    """Outputs that must be in sight."""
+    right: int = 0
+    """Pixels kept free at the right."""
+    meaning: type[OwnCells] = OwnCells
+    """Which of its cells stand for which runs."""
+
+
 PLOTS = {
-    PARALLEL: (AxisBrush, (0, 1), 0),
-    HEAT_MAP: (CellBrush, (0, 1), BAR),
-    GRAPH: (CurveBrush, (2,), 0),
+    PARALLEL: Kind(AxisBrush, (0, 1)),
+    HEAT_MAP: Kind(CellBrush, (0, 1), BAR, RepeatedCells),
+    GRAPH: Kind(CurveBrush, (2,)),
 }
-"""Each plot's brush, the outputs that must be in sight, and the pixels kept free at the right."""
 
 _attached: list[Any] = []
 
@@ -44,21 +58,29 @@ def attach() -> list[Any]:
     for reader in find(READER):
         plots = {kind: _of(reader, find(kind)) for kind in PLOTS}
         runs = [source for kind in RUNS for source in _of(reader, find(kind))]
-        linked = runs + [plot for found in plots.values() for plot in found]
+        linked = runs + [p for kind in plots for p in plots[kind] if _is_linked(kind)]
         link_runs(linked)
-        _attach_plots(plots)
+        _attach_plots(linked[0], plots)
         seen = [view for found in plots.values() for plot in found for view in views_of(plot)]
         _attached.append(follow(linked[0], plots[GRAPH], plots[PARALLEL], seen))
     return list(_attached)
 
 
-def _attach_plots(plots: dict[str, list[Any]]) -> None:
+def _is_linked(kind: str) -> bool:
+    """Whether ParaView's own link joins a kind of plot with the runs: its cell i is run i."""
+    return PLOTS[kind].meaning is OwnCells
+
+
+def _attach_plots(runs: Any, plots: dict[str, list[Any]]) -> None:
     """Let each plot fill its view and follow the mouse; let colours follow the values."""
-    for kind, (brush, outputs, right) in PLOTS.items():
-        for plot in plots[kind]:
+    for name, kind in PLOTS.items():
+        for plot in plots[name]:
+            meaning = kind.meaning(plot)
+            if not _is_linked(name):
+                _attached.append(Translator(runs, plot, meaning))
             for view in views_of(plot):
-                _attached.append(Fit(view, plot, outputs, right=right))
-                _attached.append(brush(view, plot))
+                _attached.append(Fit(view, plot, kind.outputs, right=kind.right))
+                _attached.append(kind.brush(view, plot, meaning))
     _attached.extend(LuminanceRange(plot) for plot in plots[HEAT_MAP])
 
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from pvensemble.numerics.axes import brush_positions
 from pvensemble.views import pick
+from pvensemble.views.cells import OwnCells
 from pvensemble.views.data import AXIS_HEIGHT, AXIS_POSITIONS, AXIS_X, Latest, cells_of, field
 from pvensemble.views.mouse import Gesture, LeftButton
-from pvensemble.views.selection import combined, select_runs, selected_runs
+from pvensemble.views.selection import combined, select_cells, selected_cells
 
 AXIS_REACH = 2.0
 """A drag that starts within so many times the reach of an axis, and goes along it, brushes it."""
@@ -31,17 +32,21 @@ class Brush:
         Render view that shows the plot.
     plot : proxy
         The plot's filter; the selection is made on its first output.
+    meaning : OwnCells, optional
+        Which of its cells stand for which runs; cell i for run i when omitted.
     """
 
-    def __init__(self, view: Any, plot: Any) -> None:
+    def __init__(self, view: Any, plot: Any, meaning: OwnCells | None = None) -> None:
         self.plot = plot
+        self.meaning = meaning or OwnCells(plot)
         self.cells = Latest(plot)
         self.button = LeftButton(view, self.apply, self.outline)
 
     def apply(self, gesture: Gesture) -> None:
         """Select what the gesture chose."""
-        old = selected_runs(self.plot)
-        select_runs(self.plot, combined(old, self.runs_at(gesture), gesture.how))
+        old = self.meaning.runs(selected_cells(self.plot))
+        new = self.meaning.runs(self.cells_at(gesture))
+        select_cells(self.plot, self.meaning.cells(combined(old, new, gesture.how)))
         # Observers drew the views before this one's own highlight was in place.
         self.button.view.SMProxy.StillRender()
 
@@ -49,8 +54,8 @@ class Brush:
         """Return the rectangle to draw while dragging."""
         return (*gesture.start, *gesture.end)
 
-    def runs_at(self, gesture: Gesture) -> np.ndarray:
-        """Return the runs that a gesture chooses, ascending."""
+    def cells_at(self, gesture: Gesture) -> np.ndarray:
+        """Return the cells that a gesture chooses, ascending."""
         raise NotImplementedError
 
     def remove(self) -> None:
@@ -61,7 +66,7 @@ class Brush:
 class LineBrush(Brush):
     """Polylines: the nearest one, or all through a rectangle."""
 
-    def runs_at(self, gesture: Gesture) -> np.ndarray:
+    def cells_at(self, gesture: Gesture) -> np.ndarray:
         cells = cells_of(self.cells.get())
         if gesture.is_click:
             return pick.nearest_line(cells, *gesture.start, max(gesture.reach))
@@ -71,10 +76,10 @@ class LineBrush(Brush):
 class AxisBrush(LineBrush):
     """Parallel coordinates: along an axis the runs between two values, else as lines."""
 
-    def runs_at(self, gesture: Gesture) -> np.ndarray:
+    def cells_at(self, gesture: Gesture) -> np.ndarray:
         axis = self._axis(gesture)
         if axis is None:
-            return super().runs_at(gesture)
+            return super().cells_at(gesture)
         data = self.cells.get()
         place = field(data, AXIS_POSITIONS)
         place = place.reshape(-1, len(field(data, AXIS_X)))[:, axis]
@@ -102,7 +107,7 @@ class AxisBrush(LineBrush):
 class CellBrush(Brush):
     """Heat map: the cell clicked on, or all that a rectangle touches."""
 
-    def runs_at(self, gesture: Gesture) -> np.ndarray:
+    def cells_at(self, gesture: Gesture) -> np.ndarray:
         rectangle = pick.box(*gesture.start, *gesture.end)
         return pick.areas_in_box(cells_of(self.cells.get()), rectangle)
 
@@ -110,12 +115,12 @@ class CellBrush(Brush):
 class CurveBrush(LineBrush):
     """Graph over time: accuracy lines (output 0) and loss dots (output 1)."""
 
-    def __init__(self, view: Any, plot: Any) -> None:
+    def __init__(self, view: Any, plot: Any, meaning: OwnCells | None = None) -> None:
         self.dots = Latest(plot, 1)
-        super().__init__(view, plot)
+        super().__init__(view, plot, meaning)
 
-    def runs_at(self, gesture: Gesture) -> np.ndarray:
-        lines = super().runs_at(gesture)
+    def cells_at(self, gesture: Gesture) -> np.ndarray:
+        lines = super().cells_at(gesture)
         dots = cells_of(self.dots.get())
         if not gesture.is_click:
             box = pick.box(*gesture.start, *gesture.end)

@@ -13,7 +13,7 @@ from pvensemble.numerics.runs import format_runs
 from pvensemble.schema import RUN_INDEX
 from pvensemble.views.data import fetch
 from pvensemble.views.pipeline import find
-from pvensemble.views.selection import select_runs, selected_runs
+from pvensemble.views.selection import select_cells, selected_cells
 
 RUN_GROUPS = "RunGroups"
 
@@ -42,7 +42,7 @@ def group_from_selection(
         There is no Run Groups filter, or nothing is selected.
     """
     groups = groups or run_groups()
-    runs = selected_runs(groups)
+    runs = selected_cells(groups)
     if len(runs) == 0:
         raise SceneError("no run is selected: select some in any view first")
     index = fetch(groups).GetCellData().GetArray(RUN_INDEX)
@@ -53,7 +53,7 @@ def group_from_selection(
     color = color or next((c for c in PALETTE if c not in used), PALETTE[0])
     new = RunGroup(name, color, f"runs {format_runs(vtk_to_numpy(index)[runs])}")
     groups.Groups = format_groups([new, *(g for g in known if g.name != name)])
-    select_runs(groups, [])  # the highlight would hide the colour
+    select_cells(groups, [])  # the highlight would hide the colour
     simple.RenderAllViews()
     return new
 

@@ -1,4 +1,4 @@
-"""Read and make ParaView selections of runs: cell i of a source is run i."""
+"""Read and make ParaView selections of cells: by number, on an output of a source."""
 
 from __future__ import annotations
 
@@ -13,38 +13,37 @@ CELL_FIELD = 0
 ADD, SUBTRACT, TOGGLE, REPLACE = "add", "subtract", "toggle", "replace"
 
 
-def select_runs(source: Any, runs: Iterable[int], port: int = 0) -> None:
-    """Select runs on an output of a source; none clears the selection.
+def select_cells(source: Any, cells: Iterable[int], port: int = 0) -> None:
+    """Select cells on an output of a source; none clears the selection.
 
     Parameters
     ----------
     source : proxy
-        Whose cell i is run i.
-    runs : iterable of int
-        Run numbers.
+    cells : iterable of int
+        Cell numbers; on most sources cell i is run i.
     port : int
         Output port.
     """
-    runs = np.unique(np.fromiter((int(r) for r in runs), np.int64))
-    if len(runs) == 0:
+    cells = np.unique(np.fromiter((int(c) for c in cells), np.int64))
+    if len(cells) == 0:
         source.SMProxy.SetSelectionInput(port, None, 0)
         return
     manager = servermanager.ProxyManager().SMProxyManager
     ids = manager.NewProxy("sources", "IDSelectionSource")
     ids.GetProperty("FieldType").SetElement(0, CELL_FIELD)
     pairs = ids.GetProperty("IDs")
-    pairs.SetNumberOfElements(2 * len(runs))
-    for k, run in enumerate(runs):
+    pairs.SetNumberOfElements(2 * len(cells))
+    for k, cell in enumerate(cells):
         pairs.SetElement(2 * k, -1)  # on any process
-        pairs.SetElement(2 * k + 1, int(run))
+        pairs.SetElement(2 * k + 1, int(cell))
     ids.UpdateVTKObjects()
     helper = servermanager.vtkSMSelectionHelper
     selection = helper.NewAppendSelectionsFromSelectionSource(ids)
     source.SMProxy.SetSelectionInput(port, selection, 0)
 
 
-def selected_runs(source: Any, port: int = 0) -> np.ndarray:
-    """Return the runs selected on an output of a source.
+def selected_cells(source: Any, port: int = 0) -> np.ndarray:
+    """Return the cells selected on an output of a source.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def programs():
 def window(tmp_path_factory, programs):
     """The scene ``performance`` with 11 x 11 runs (learning rate, momentum)."""
     folder = tmp_path_factory.mktemp("gui")
-    ensemble = write_ensemble(folder / "grid.pvens", SIDE, diverged=2)
+    ensemble = write_ensemble(folder / "grid.pvens", SIDE, diverged=2, batch_sizes=(32, 64, 128))
     with open_window(folder, ensemble, "performance", SIDE * SIDE) as opened:
         opened.find_views(["parallel_coordinates", "heat_map", "loss_accuracy"])
         yield opened

@@ -16,10 +16,11 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
 from pvensemble.views import attach, link, pipeline
+from pvensemble.views.cells import RepeatedCells
 from pvensemble.views.data import cells_of, fetch
 from pvensemble.views.layout import size_of
 from pvensemble.views.scenes import Scene, load_scene
-from pvensemble.views.selection import selected_runs
+from pvensemble.views.selection import selected_cells
 
 FOLDER = Path(os.environ["PVENSEMBLE_TEST_FOLDER"])
 INTERVAL = 30  # milliseconds
@@ -89,10 +90,17 @@ def _plots():
 
 def selected():
     """Runs selected in each source, the graph's property, and the runs that the graph draws."""
-    chosen = {name: selected_runs(source).tolist() for name, source in _plots().items()}
+    chosen = {name: selected_cells(source).tolist() for name, source in _plots().items()}
+    heat = _state["scene"].sources["heat_map"]
+    chosen["heat_map"] = RepeatedCells(heat).runs(chosen["heat_map"]).tolist()
     graph = _state["scene"].sources["graph"]
     sizes = np.diff(cells_of(fetch(graph, 0)).offsets)
     return {"chosen": chosen, "property": graph.Runs, "drawn": np.flatnonzero(sizes).tolist()}
+
+
+def selected_in(source):
+    """Cells selected in a source."""
+    return selected_cells(_state["scene"].sources[source]).tolist()
 
 
 def mouse():
@@ -150,6 +158,12 @@ def views():
     return {n: list(size_of(_state["scene"].views[n])) for n in plots}
 
 
+def set_property(source, name, value):
+    """Change a property of a source and draw all views."""
+    setattr(_state["scene"].sources[source], name, value)
+    simple.RenderAllViews()
+
+
 def unlink():
     """Sabotage: remove all selection links."""
     link.unlink_all()
@@ -157,5 +171,17 @@ def unlink():
 
 ANSWERS = {
     f.__name__: f
-    for f in (selected, mouse, pixel, axis, points, color_count, show_tab, views, unlink)
+    for f in (
+        selected,
+        selected_in,
+        mouse,
+        pixel,
+        axis,
+        points,
+        color_count,
+        set_property,
+        show_tab,
+        views,
+        unlink,
+    )
 }

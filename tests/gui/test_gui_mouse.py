@@ -14,8 +14,12 @@ MOMENTA = np.linspace(0.0, 0.95, SIDE)
 
 def middle(window, run: int) -> tuple[int, int]:
     """Pixels of the middle of a run's cell in the heat map."""
-    corners = window.ask("points", source="heat_map")[run]
-    return window.place("heat_map", *np.mean(corners, axis=0))
+    return window.place("heat_map", *middle_of("heat_map", window, run))
+
+
+def middle_of(source: str, window, cell: int) -> np.ndarray:
+    """Plot coordinates of the middle of a cell."""
+    return np.mean(window.ask("points", source=source)[cell], axis=0)
 
 
 def run_at(rate: int, momentum: int) -> int:
@@ -65,6 +69,21 @@ def test_a_click_on_a_cell_selects_its_run(window):
 def test_a_drag_over_cells_selects_their_runs(window):
     window.drag(middle(window, run_at(4, 2)), middle(window, run_at(6, 3)))
     window.wait_selected([run_at(r, m) for r in (4, 5, 6) for m in (2, 3)])
+
+
+def test_a_click_in_another_map_of_all_pairs_selects_its_run(window):
+    window.ask("set_property", source="heat_map", name="Layout", value="all pairs")
+    try:
+        n_runs, run = SIDE * SIDE, run_at(3, 8)
+        for k in (2, 1):
+            window.click(window.place("heat_map", *middle_of("heat_map", window, k * n_runs + run)))
+            window.wait_selected([run])
+            marked = window.ask("selected_in", source="heat_map")
+            assert marked == [run, n_runs + run, 2 * n_runs + run]
+            window.click(window.place("heat_map", -0.6, -0.6))
+            window.wait_selected([])
+    finally:
+        window.ask("set_property", source="heat_map", name="Layout", value="one pair")
 
 
 def test_a_click_on_a_curve_selects_its_run(window):

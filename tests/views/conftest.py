@@ -50,7 +50,7 @@ def run_in_paraview():
 def answers(tmp_path_factory) -> dict:
     """What ``in_paraview.py`` found with 11 x 11 runs, two of them diverged."""
     folder = tmp_path_factory.mktemp("views")
-    ensemble = write_ensemble(folder / "grid.pvens", 11, diverged=2)
+    ensemble = write_ensemble(folder / "grid.pvens", 11, diverged=2, batch_sizes=(32, 64, 128))
     file = folder / "answers.json"
     _run_in_paraview(HERE / "in_paraview.py", ensemble, scene_file("performance"), file)
     return json.loads(file.read_text())

@@ -14,7 +14,7 @@ from pvensemble.numerics.groups import parse_groups
 from pvensemble.views import attach, groups, link
 from pvensemble.views.data import cells_of, display_of, fetch
 from pvensemble.views.scenes import load_scene
-from pvensemble.views.selection import combined, select_runs, selected_runs
+from pvensemble.views.selection import combined, select_cells, selected_cells
 
 answers = {}
 scene = load_scene(sys.argv[2]).build(sys.argv[1], size=(1600, 1000))
@@ -23,7 +23,7 @@ PLOTS = ("groups", "parallel_coordinates", "heat_map", "graph")
 
 
 def everywhere():
-    return {name: selected_runs(sources[name]).tolist() for name in PLOTS}
+    return {name: selected_cells(sources[name]).tolist() for name in PLOTS}
 
 
 def drawn():
@@ -65,9 +65,9 @@ answers["time"] = simple.GetAnimationScene().AnimationTime
 # -- every source tells all others
 answers["linked"] = {}
 for k, name in enumerate(PLOTS):
-    select_runs(sources[name], [k, 10 + k])
+    select_cells(sources[name], [k, 10 + k])
     answers["linked"][name] = [everywhere(), sources["graph"].Runs, drawn()]
-select_runs(sources["heat_map"], [])
+select_cells(sources["heat_map"], [])
 answers["cleared"] = [everywhere(), sources["graph"].Runs, len(drawn())]
 
 # -- ParaView's own kinds of selection
@@ -77,7 +77,7 @@ answers["query"] = [
     everywhere(),
     [i for i in range(p1.GetNumberOfTuples()) if p1.GetValue(i) >= 0.5],
 ]
-select_runs(sources["groups"], [])
+select_cells(sources["groups"], [])
 
 # -- gestures
 middle = cells_of(fetch(sources["heat_map"])).corners.reshape(-1, 4, 2).mean(axis=1)
@@ -99,33 +99,33 @@ answers["camera moved"] = camera != [
 ]
 
 # -- a dot of the loss curve; the highlight of a run that the density image stood for
-select_runs(sources["heat_map"], [3, 60, 100])  # the graph draws just these
+select_cells(sources["heat_map"], [3, 60, 100])  # the graph draws just these
 dots = cells_of(fetch(sources["graph"], 1))
 at = pixel("loss_accuracy", *dots.corners[dots.offsets[60] + 300])
 gesture("loss_accuracy", [(down, *at, ()), (up, *at, ())])
 answers["loss dot"] = everywhere()
-select_runs(sources["heat_map"], [])
+select_cells(sources["heat_map"], [])
 parallel = sources["parallel_coordinates"]
 sizes = []
 for above in (3000, 10):
     parallel.DensityAbove = above
-    select_runs(sources["heat_map"], [33])
+    select_cells(sources["heat_map"], [33])
     offsets = cells_of(fetch(parallel)).offsets
     sizes.append([parallel.Runs, int(offsets[34] - offsets[33])])
-    select_runs(sources["heat_map"], [])
+    select_cells(sources["heat_map"], [])
     sizes[-1].append(parallel.Runs)
 answers["crowded"] = sizes
 parallel.DensityAbove = 3000
 
 # -- groups
-select_runs(sources["graph"], [3, 4, 5, 9])
+select_cells(sources["graph"], [3, 4, 5, 9])
 made = groups.group_from_selection(color="#9467bd")
 answers["group"] = [made.name, made.color, made.expression]
 data = fetch(sources["parallel_coordinates"]).GetCellData()
 answers["group of run 4"] = data.GetArray("group").GetValue(4)
 answers["color of run 4"] = list(data.GetArray("group_color").GetTuple(4))
 answers["selected after grouping"] = everywhere()
-select_runs(sources["graph"], [7])
+select_cells(sources["graph"], [7])
 groups.group_from_selection(name=made.name, color="#000000")
 answers["replaced"] = [[g.name, g.expression] for g in parse_groups(sources["groups"].Groups)]
 groups.remove_first_group()
@@ -165,15 +165,36 @@ view.ViewSize = [800, 700]
 after = sources["parallel_coordinates"].LabelSize * view.ViewSize[1] / view.CameraParallelScale
 answers["text"] = [before, after]
 
+# -- a run has a cell in each map of all pairs
+heat = sources["heat_map"]
+n_runs = heat.Input.SMProxy.GetDataInformation(0).GetNumberOfCells()
+select_cells(sources["groups"], [7, 20])
+heat.Layout = "all pairs"
+simple.RenderAllViews()
+answers["new maps"] = [selected_cells(heat).tolist(), n_runs]
+select_cells(sources["graph"], [5])
+answers["all maps"] = selected_cells(heat).tolist()
+select_cells(heat, [n_runs + 8, 2 * n_runs + 9])  # as ParaView's own tools do
+answers["picked in other maps"] = [selected_cells(heat).tolist(), everywhere()]
+middle = cells_of(fetch(heat)).corners.reshape(-1, 4, 2).mean(axis=1)
+at = pixel("heat_map", *middle[2 * n_runs + 50])
+gesture("heat_map", [(down, *at, ()), (up, *at, ())])
+answers["click in the third map"] = [selected_cells(heat).tolist(), everywhere()]
+at = pixel("heat_map", *middle[n_runs + 50])
+gesture("heat_map", [(down, *at, ("shift",)), (up, *at, ("shift",))])
+answers["taken away in the second map"] = [selected_cells(heat).tolist(), everywhere()]
+heat.Layout = "one pair"
+simple.RenderAllViews()
+
 # -- attaching twice leaves one of everything; without links nothing follows
 attach.attach()
 attach.attach()
-select_runs(sources["heat_map"], [2])
+select_cells(sources["heat_map"], [2])
 answers["attached again"] = [everywhere(), sources["graph"].Runs]
 manager = servermanager.ProxyManager().SMProxyManager
 answers["links"] = manager.GetNumberOfLinks()
 link.unlink_all()
-select_runs(sources["heat_map"], [50])
+select_cells(sources["heat_map"], [50])
 answers["unlinked"] = everywhere()
 answers["nothing created by asking"] = display_of(
     sources["reader"], 0, scene.views["heat_map"]

@@ -13,7 +13,7 @@ from paraview import simple
 from pvensemble.views import attach
 from pvensemble.views.link import LINK_PREFIX
 from pvensemble.views.pipeline import find
-from pvensemble.views.selection import select_runs, selected_runs
+from pvensemble.views.selection import select_cells, selected_cells
 
 ensemble, scene, state, file = sys.argv[1:]
 answers = {}
@@ -21,11 +21,11 @@ answers = {}
 
 def look():
     graph = find("LossAccuracyGraph")[0]
-    select_runs(find("PerformanceHeatMap")[0], [3, 5])
+    select_cells(find("PerformanceHeatMap")[0], [3, 5])
     manager = simple.servermanager.ProxyManager().SMProxyManager
     links = [manager.GetLinkName(k) for k in range(manager.GetNumberOfLinks())]
     return {
-        "selected": selected_runs(find("ParallelCoordinates")[0]).tolist(),
+        "selected": selected_cells(find("ParallelCoordinates")[0]).tolist(),
         "graph": graph.Runs,
         "file": find("EnsembleReader")[0].FileName,
         "views": sorted(v.SMProxy.GetXMLName() for v in simple.GetViews()),

@@ -24,10 +24,13 @@ def simulated(learning_rate: np.ndarray, momentum: np.ndarray, seed: int = 0):
     return np.clip(accuracy, 0, 1), loss
 
 
-def write_ensemble(path: Path, side: int = 11, *, diverged: int = 0) -> Path:
+def write_ensemble(
+    path: Path, side: int = 11, *, diverged: int = 0, batch_sizes: tuple[int, ...] = ()
+) -> Path:
     """Write an ensemble of side x side runs (learning rate, momentum); no tensors.
 
-    The last ``diverged`` runs stop at a third of the training with an infinite loss.
+    The last ``diverged`` runs stop at a third of the training with an infinite loss. With
+    ``batch_sizes`` the runs have these in turn as a third hyper-parameter.
     """
     rates = np.geomspace(0.001, 1.0, side) if side > 1 else np.array([0.1])
     momenta = np.linspace(0.0, 0.95, side) if side > 1 else np.array([0.9])
@@ -46,6 +49,10 @@ def write_ensemble(path: Path, side: int = 11, *, diverged: int = 0) -> Path:
         HyperParameter("learning_rate", "float", "log"),
         HyperParameter("momentum", "float", "linear"),
     ]
+    if batch_sizes:
+        parameters.append(HyperParameter("batch_size", "int", "log"))
+        for i, run in enumerate(runs):
+            run.params["batch_size"] = batch_sizes[i % len(batch_sizes)]
     with EnsembleWriter.create(
         path,
         name="synthetic",

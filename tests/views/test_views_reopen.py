@@ -40,7 +40,7 @@ def test_a_state_file_opens_another_ensemble_and_its_views_are_live(reopened):
     assert got["layouts"] == ["Performance", "Runs"]
     assert got["selected"] == [3, 5]
     assert got["graph"] == "3,5"
-    assert got["links"] == 5
+    assert got["links"] == 4
 
 
 def test_a_state_file_is_drawn(reopened):
@@ -51,7 +51,7 @@ def test_a_scene_file_is_a_state_file_for_the_ensemble_that_is_open(reopened):
     got = reopened["py"]
     assert got["file"] == reopened["ensemble"]
     assert got["views"] == VIEWS
-    assert (got["selected"], got["graph"], got["links"]) == ([3, 5], "3,5", 5)
+    assert (got["selected"], got["graph"], got["links"]) == ([3, 5], "3,5", 4)
 
 
 def test_a_scene_file_without_an_open_ensemble_says_so(reopened):

@@ -105,15 +105,38 @@ def test_text_keeps_its_size_when_a_view_is_resized(answers):
     assert after == pytest.approx(before, rel=0.05)
 
 
+def in_all_maps(runs: list[int], n_runs: int) -> list[int]:
+    return [n_runs * k + run for k in range(3) for run in runs]
+
+
+def test_a_selected_run_is_marked_in_every_map_of_all_pairs(answers):
+    cells, n_runs = answers["new maps"]
+    assert cells == in_all_maps([7, 20], n_runs)
+    assert answers["all maps"] == in_all_maps([5], n_runs)
+
+
+def test_cells_of_any_map_select_their_runs_everywhere(answers):
+    n_runs = answers["new maps"][1]
+    for what, runs in (
+        ("picked in other maps", [8, 9]),
+        ("click in the third map", [50]),
+        ("taken away in the second map", []),
+    ):
+        cells, chosen = answers[what]
+        assert cells == in_all_maps(runs, n_runs)
+        del chosen["heat_map"]
+        assert set(map(tuple, chosen.values())) == {tuple(runs)}
+
+
 def test_attaching_again_leaves_one_of_each(answers):
     assert answers["attached again"] == [everywhere([2]), "2"]
-    assert answers["links"] == 5
+    assert answers["links"] == 4
 
 
 def test_without_links_nothing_follows(answers):
     """Negative control: it is the links that join the sources."""
     assert answers["unlinked"]["heat_map"] == [50]
-    assert answers["unlinked"]["groups"] != [50]
+    assert answers["unlinked"]["parallel_coordinates"] != [50]
 
 
 def test_looking_for_displays_creates_none(answers):
