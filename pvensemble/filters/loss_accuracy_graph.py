@@ -6,40 +6,29 @@ can be picked and coloured like every other view of runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble.errors import OptionError, did_you_mean
 from pvensemble.filters._base import EnsembleAlgorithm
-from pvensemble.filters.plot_geometry import (
-    Z_DATA,
-    Z_GROUP,
-    Sketch,
-    cell_array_from_sizes,
-    vtk_points,
+from pvensemble.filters.plot_curves import (
+    HEIGHT,
+    WIDTH,
+    Curves,
+    curve_places,
+    drawn_runs,
+    write_curves,
+    write_lines,
 )
+from pvensemble.filters.plot_geometry import Sketch, cell_array_from_sizes
 from pvensemble.filters.plot_time_panels import Panel, draw_note, draw_panel, draw_playhead
 from pvensemble.numerics.curves import curve_scale, dashes
-from pvensemble.numerics.runs import parse_runs
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
 from pvensemble.vtkdata.time import requested_time
 
-WIDTH, HEIGHT = 16.0, 9.0
 _SPLIT, _BETWEEN = 0.52, 0.06
 SPACING, DASH, GAP = 0.015, 0.13, 0.09
 MAX_DOTS = 3_000_000
-
-
-@dataclass(frozen=True)
-class Curves:
-    """A metric: steps (n_steps,), values (n_runs, n_steps), drawn (n_runs,) bool."""
-
-    name: str
-    steps: np.ndarray
-    values: np.ndarray
-    drawn: np.ndarray
 
 
 class LossAccuracyGraph(EnsembleAlgorithm):
@@ -87,7 +76,7 @@ class LossAccuracyGraph(EnsembleAlgorithm):
         runs = self.runs_input(inInfo)
         if not (np.isfinite(self._label_size) and self._label_size > 0):
             raise OptionError(f"Label Size must be a positive number, got {self._label_size}")
-        drawn = self._drawn(runs)
+        drawn = drawn_runs(self._runs, runs.n_runs)
         accuracy = self._curves(runs, self._accuracy_metric or runs.accuracy_metric, drawn)
         loss = self._curves(runs, self._loss_metric or runs.loss_metric, drawn)
         if accuracy is None and loss is None:
@@ -101,14 +90,6 @@ class LossAccuracyGraph(EnsembleAlgorithm):
         self._draw(sketch, upper, lower, requested_time(request, outInfo))
         sketch.write(self.output(outInfo, 2))
         return 1
-
-    def _drawn(self, runs: RunsData) -> np.ndarray:
-        """Return a mask (n_runs,) of the runs to draw."""
-        if not self._runs.strip():
-            return np.ones(runs.n_runs, bool)
-        drawn = np.zeros(runs.n_runs, bool)
-        drawn[parse_runs(self._runs, runs.n_runs)] = True
-        return drawn
 
     def _curves(self, runs: RunsData, name: str | None, drawn: np.ndarray) -> Curves | None:
         """Return a metric's curves, None when the ensemble has no such metric by default."""
@@ -153,46 +134,6 @@ def panels(
     return upper, lower
 
 
-def _places(curves: Curves, panel: Panel) -> list[np.ndarray]:
-    """Return for each run the corners (n, 2) of its curve, none for runs that are not drawn."""
-    x = panel.x(curves.steps)
-    empty = np.empty((0, 2))
-    places = []
-    for values, is_drawn in zip(curves.values, curves.drawn):
-        usable = ~np.isnan(values) if is_drawn else None
-        if usable is None or not usable.any():
-            places.append(empty)
-        else:
-            places.append(np.column_stack([x[usable], panel.y(values[usable])]))
-    return places
-
-
-def _write(output: vtkPolyData, runs: RunsData, places: list[np.ndarray]) -> np.ndarray:
-    """Write points and all arrays of the runs; return the number of points of each run."""
-    sizes = np.array([len(place) for place in places], np.int64)
-    points = np.zeros((int(sizes.sum()), 3), np.float32)
-    if len(points):
-        points[:, :2] = np.concatenate(places)
-        if runs.group is not None:
-            z = np.where(runs.group >= 0, Z_GROUP, Z_DATA)
-            points[:, 2] = np.repeat(z, sizes)
-    output.SetPoints(vtk_points(points))
-    output.GetCellData().ShallowCopy(runs.polydata.GetCellData())
-    copy_fields(runs.polydata, output)
-    return sizes
-
-
-def write_lines(
-    output: vtkPolyData, runs: RunsData, curves: Curves | None, panel: Panel | None
-) -> None:
-    """Write one polyline a run; a run with a single value becomes a short level dash."""
-    empty = np.empty((0, 2))
-    places = [empty] * runs.n_runs if curves is None else _places(curves, panel)
-    half = np.array([0.003 * WIDTH, 0.0])
-    places = [np.vstack([p - half, p + half]) if len(p) == 1 else p for p in places]
-    output.SetLines(cell_array_from_sizes(_write(output, runs, places)))
-
-
 def write_dashes(
     output: vtkPolyData, runs: RunsData, curves: Curves | None, panel: Panel | None
 ) -> None:
@@ -203,6 +144,6 @@ def write_dashes(
         spacing = SPACING * max(1.0, curves.drawn.sum() * (WIDTH / SPACING) / MAX_DOTS)
         places = [
             dashes(p[:, 0], p[:, 1], spacing=spacing, dash=DASH, gap=GAP)
-            for p in _places(curves, panel)
+            for p in curve_places(curves, panel)
         ]
-    output.SetVerts(cell_array_from_sizes(_write(output, runs, places)))
+    output.SetVerts(cell_array_from_sizes(write_curves(output, runs, places)))

@@ -1,0 +1,77 @@
+"""One curve a run over the training steps: what graphs over time share.
+
+Cell i of the output is run i; a run that is not drawn becomes an empty cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from vtkmodules.vtkCommonDataModel import vtkPolyData
+
+from pvensemble.filters.plot_geometry import Z_DATA, Z_GROUP, cell_array_from_sizes, vtk_points
+from pvensemble.filters.plot_time_panels import Panel
+from pvensemble.numerics.runs import parse_runs
+from pvensemble.vtkdata.runs import RunsData, copy_fields
+
+WIDTH, HEIGHT = 16.0, 9.0
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A metric: steps (n_steps,), values (n_runs, n_steps), drawn (n_runs,) bool."""
+
+    name: str
+    steps: np.ndarray
+    values: np.ndarray
+    drawn: np.ndarray
+
+
+def drawn_runs(text: str, n_runs: int) -> np.ndarray:
+    """Return a mask (n_runs,) of the runs that a text like ``0-4,9`` names; empty: all."""
+    if not text.strip():
+        return np.ones(n_runs, bool)
+    drawn = np.zeros(n_runs, bool)
+    drawn[parse_runs(text, n_runs)] = True
+    return drawn
+
+
+def curve_places(curves: Curves, panel: Panel) -> list[np.ndarray]:
+    """Return for each run the corners (n, 2) of its curve, none for runs that are not drawn."""
+    x = panel.x(curves.steps)
+    empty = np.empty((0, 2))
+    places = []
+    for values, is_drawn in zip(curves.values, curves.drawn):
+        usable = ~np.isnan(values) if is_drawn else None
+        if usable is None or not usable.any():
+            places.append(empty)
+        else:
+            places.append(np.column_stack([x[usable], panel.y(values[usable])]))
+    return places
+
+
+def write_curves(output: vtkPolyData, runs: RunsData, places: list[np.ndarray]) -> np.ndarray:
+    """Write points and all arrays of the runs; return the number of points of each run."""
+    sizes = np.array([len(place) for place in places], np.int64)
+    points = np.zeros((int(sizes.sum()), 3), np.float32)
+    if len(points):
+        points[:, :2] = np.concatenate(places)
+        if runs.group is not None:
+            z = np.where(runs.group >= 0, Z_GROUP, Z_DATA)
+            points[:, 2] = np.repeat(z, sizes)
+    output.SetPoints(vtk_points(points))
+    output.GetCellData().ShallowCopy(runs.polydata.GetCellData())
+    copy_fields(runs.polydata, output)
+    return sizes
+
+
+def write_lines(
+    output: vtkPolyData, runs: RunsData, curves: Curves | None, panel: Panel | None
+) -> None:
+    """Write one polyline a run; a run with a single value becomes a short level dash."""
+    empty = np.empty((0, 2))
+    places = [empty] * runs.n_runs if curves is None else curve_places(curves, panel)
+    half = np.array([0.003 * WIDTH, 0.0])
+    places = [np.vstack([p - half, p + half]) if len(p) == 1 else p for p in places]
+    output.SetLines(cell_array_from_sizes(write_curves(output, runs, places)))
