@@ -119,6 +119,15 @@ def name_choice(name, default, getter, doc, **more):
     return info + _vector("String", name, default, doc, domain=domain, **more)
 
 
+def information(name, getter, doc):
+    """Texts that scripts can ask for; not shown in the panel."""
+    return (
+        f'<StringVectorProperty name="{name}" command="{getter}" information_only="1" '
+        f'si_class="vtkSIStringVectorProperty" number_of_elements="0" repeat_command="1">'
+        f"{documentation(doc)}</StringVectorProperty>"
+    )
+
+
 def array_selection(name, doc):
     """Check boxes of a ``vtkDataArraySelection`` that the algorithm's ``Get<name>`` returns."""
     common = 'number_of_elements_per_command="2" si_class="vtkSIDataArraySelectionProperty"'
@@ -165,10 +174,26 @@ def time_steps():
 def runs_input(doc="Runs of an ensemble: the first output of Ensemble Reader."):
     """The input of a filter on runs."""
     return (
-        '<InputProperty name="Input" command="SetInputConnection">'
+        '<InputProperty name="Input" command="SetInputConnection" port_index="0">'
         '<ProxyGroupDomain name="groups"><Group name="sources"/><Group name="filters"/>'
         '</ProxyGroupDomain><DataTypeDomain name="input_type"><DataType value="vtkPolyData"/>'
         f"</DataTypeDomain>{documentation(doc)}</InputProperty>"
+    )
+
+
+def tensors_input():
+    """The second input of a filter on layers; without it the filter looks at the runs' reader.
+
+    The hint keeps ParaView from asking for it when the filter is chosen in the menu.
+    """
+    doc = """Tensors of the layers: the second output of Ensemble Reader. Not connected: the tensors
+        of the reader that the runs come from."""
+    return (
+        '<InputProperty name="Tensors" command="SetInputConnection" port_index="1">'
+        '<ProxyGroupDomain name="groups"><Group name="sources"/><Group name="filters"/>'
+        '</ProxyGroupDomain><DataTypeDomain name="input_type">'
+        '<DataType value="vtkMultiBlockDataSet"/></DataTypeDomain>'
+        f"{documentation(doc)}<Hints><Optional/></Hints></InputProperty>"
     )
 
 
@@ -186,7 +211,7 @@ def output_ports(*names):
     )
 
 
-def filter_proxy(doc, *properties, ports=(), hints=""):
+def filter_proxy(doc, *properties, ports=(), hints="", tensors=False):
     """Decorate a class as a filter on runs, in the menu category of the project.
 
     Parameters
@@ -199,10 +224,13 @@ def filter_proxy(doc, *properties, ports=(), hints=""):
         Names of the output ports, when there are several.
     hints : str
         XML of further hints.
+    tensors : bool
+        Take the tensors of layers as a second input.
     """
 
     def decorate(cls):
-        content = documentation(doc) + runs_input() + "".join(properties) + output_ports(*ports)
+        inputs = runs_input() + (tensors_input() if tensors else "")
+        content = documentation(doc) + inputs + "".join(properties) + output_ports(*ports)
         cls = smproperty.xml(content)(cls)
         cls = smhint.xml(f'<ShowInMenu category="{CATEGORY}"/>{LIVE}{hints}')(cls)
         name = cls.__name__

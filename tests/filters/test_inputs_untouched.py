@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from ensembles import make_ensemble
 from vtkmodules.vtkCommonCore import vtkStringArray
+from vtkmodules.vtkCommonDataModel import vtkImageData, vtkMultiBlockDataSet
 
 import pvensemble.filters
 from pvensemble.filters._base import EnsembleAlgorithm, run
+from pvensemble.filters._tensors import TensorFilter
 from pvensemble.filters.measures import PerformanceMeasures
 from pvensemble.filters.reader import EnsembleReader
 from pvensemble.vtkdata.arrays import string_list, to_numpy
@@ -28,7 +30,7 @@ def filter_classes():
                 inspect.isclass(value)
                 and issubclass(value, EnsembleAlgorithm)
                 and value.__module__ == module.__name__
-                and value is not EnsembleAlgorithm
+                and value not in (EnsembleAlgorithm, TensorFilter)
                 and value().GetNumberOfInputPorts() > 0
             ):
                 found[name] = value
@@ -41,10 +43,13 @@ ran = []
 
 def fingerprint(data):
     """Everything that a consumer of a data set can see."""
+    if isinstance(data, vtkMultiBlockDataSet):
+        return [fingerprint(data.GetBlock(i)) for i in range(data.GetNumberOfBlocks())]
     parts = [data.GetNumberOfPoints(), data.GetNumberOfCells(), data.GetBounds()]
-    if data.GetPoints():
+    is_image = isinstance(data, vtkImageData)
+    if not is_image and data.GetPoints():
         parts.append(to_numpy(data.GetPoints().GetData()).tobytes())
-    for cells in (data.GetVerts(), data.GetLines(), data.GetPolys()):
+    for cells in () if is_image else (data.GetVerts(), data.GetLines(), data.GetPolys()):
         parts.append(to_numpy(cells.GetConnectivityArray()).tobytes())
         parts.append(to_numpy(cells.GetOffsetsArray()).tobytes())
     for attributes in (data.GetPointData(), data.GetCellData(), data.GetFieldData()):
@@ -62,25 +67,41 @@ def fingerprint(data):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def reader(tmp_path_factory):
     path = tmp_path_factory.mktemp("untouched") / "grid.pvens"
     make_ensemble(path, n_lr=3, n_momentum=3, categorical=True, diverged=(2,))
-    reader, measures = EnsembleReader(), PerformanceMeasures()
+    reader = EnsembleReader()
     reader.SetFileName(str(path))
+    reader.UpdateInformation()
+    for layer in ("conv1", "conv2"):
+        reader.GetLayers().EnableArray(layer)
+    return reader
+
+
+@pytest.fixture(scope="module")
+def runs(reader):
+    measures = PerformanceMeasures()
     measures.SetInputConnection(reader.GetOutputPort(0))
     return run(measures)
 
 
+@pytest.fixture(scope="module")
+def tensors(reader):
+    return run(reader, port=1)
+
+
 @pytest.mark.parametrize("name", FILTERS)
-def test_input_is_untouched(name, runs):
-    before = fingerprint(runs)
+def test_input_is_untouched(name, runs, tensors):
+    before = fingerprint(runs), fingerprint(tensors)
     algorithm = FILTERS[name]()
     algorithm.SetInputDataObject(runs)
+    if isinstance(algorithm, TensorFilter):
+        algorithm.SetInputDataObject(1, tensors)
     if hasattr(algorithm, "SetGroups"):
         algorithm.SetGroups("good : top 3 P1")
     run(algorithm)
     ran.append(name)
-    assert fingerprint(runs) == before, f"{name} modified its input"
+    assert (fingerprint(runs), fingerprint(tensors)) == before, f"{name} modified its input"
 
 
 def test_all_filters_ran():
