@@ -87,6 +87,14 @@ class EnsembleReader(EnsembleAlgorithm):
         """Kinds of tensors that are read of the chosen layers; all by default."""
         return self._selections["kinds"]
 
+    def GetTensorNames(self) -> list[str] | None:
+        """What is recorded of which layer, like ``conv1.weight``, layers in network order."""
+        if self._ensemble is None:
+            return None
+        layers = [layer for group in self._ensemble.groups for layer in group.layers]
+        names = [schema.tensor_name(info.name, kind) for info in layers for kind in info.kinds]
+        return list(dict.fromkeys(names))
+
     def SetLiveUpdate(self, on: int) -> None:
         """Look for new steps every second while training goes on."""
         self._live = bool(on)

@@ -2,7 +2,15 @@
 
 from pvensemble.filters import reader
 
-from .properties import array_selection, button, checkbox, file_name, reader_proxy, time_steps
+from .properties import (
+    array_selection,
+    button,
+    checkbox,
+    file_name,
+    information,
+    reader_proxy,
+    time_steps,
+)
 
 PROXIES = ("EnsembleReader",)
 
@@ -26,6 +34,9 @@ PROXIES = ("EnsembleReader",)
         "Layers whose tensors are read for the second output. None by default: they may be large.",
     ),
     array_selection("Kinds", "Kinds of tensors that are read of the checked layers."),
+    information(
+        "TensorNames", "GetTensorNames", "What is recorded of which layer, like conv1.weight."
+    ),
     checkbox(
         "LiveUpdate",
         True,

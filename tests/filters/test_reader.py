@@ -54,6 +54,14 @@ def truth(tmp_path_factory):
     return make_ensemble(path, groups=2, sessions=2, categorical=True, diverged=(3,))
 
 
+def test_it_tells_what_is_recorded_of_which_layer(truth):
+    reader = reader_of(truth.path)
+    assert reader.GetTensorNames() is None
+    reader.UpdateInformation()
+    expected = [f"{layer.name}.{kind}" for layer in LAYERS for kind in layer.kinds]
+    assert reader.GetTensorNames() == expected
+
+
 def tiled(truth, step, kind, layer, indices):
     """What a volume should hold, tiled by hand: x = in * kw, y = out * kh."""
     values = tensor(layer, kind, step, indices)
