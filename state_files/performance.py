@@ -18,15 +18,10 @@ from paraview import simple as pv
 from pvensemble.views import attach, charts, layout, pipeline
 from pvensemble.views.scenes import Scene
 
-GROUPS = """\
-low = #d62728 : bottom 10 combined
-high = #2ca02c : top 10 combined"""
-EARLY = 1 / 3
-"""Share of the training after which P1 judges a run, and from which P2 and P3 do."""
 SIZE = (1920, 1200)
 
 
-def build(path=None, size=SIZE, groups=GROUPS):
+def build(path=None, size=SIZE, groups=None):
     """Show an ensemble (the one that is open already, where no path is given)."""
     scene = Scene()
     add_pipeline(scene, path, groups)
@@ -44,15 +39,11 @@ def build(path=None, size=SIZE, groups=GROUPS):
 
 
 def add_pipeline(scene, path, groups):
-    """Reader, measures, groups, plots."""
-    reader = pipeline.open_ensemble(path)
-    measures = pv.PerformanceMeasures(registrationName="Measures", Input=reader)
-    pipeline.judge_from(measures, EARLY)
-    chosen = pv.RunGroups(registrationName="Groups", Input=measures, Groups=groups)
+    """Reader, measures, groups (shared with other scenes of the ensemble), plots."""
+    shared = pipeline.open_runs(path, groups)
+    chosen = shared["groups"]
     scene.sources = {
-        "reader": reader,
-        "measures": measures,
-        "groups": chosen,
+        **shared,
         "parallel_coordinates": pv.ParallelCoordinates(
             registrationName="Parallel Coordinates", Input=chosen
         ),

@@ -17,7 +17,12 @@ from pvensemble.schema import (
 from pvensemble.views.data import fetch
 from pvensemble.vtkdata.runs import RunsData
 
-READER = "EnsembleReader"
+READER, MEASURES, GROUPS = "EnsembleReader", "PerformanceMeasures", "RunGroups"
+LOW_AND_HIGH = """\
+low = #d62728 : bottom 10 combined
+high = #2ca02c : top 10 combined"""
+EARLY = 1 / 3
+"""Share of the training after which P1 judges a run, and from which P2 and P3 do."""
 
 
 def need_plugin() -> None:
@@ -36,7 +41,9 @@ def need_plugin() -> None:
 
 
 def open_ensemble(path: str | None = None) -> Any:
-    """Return a reader of an ensemble, or the one that is open when no path is given.
+    """Return the reader of an ensemble, or the newest when no path is given.
+
+    An ensemble that is open already keeps its reader, so that all scenes share their runs.
 
     Raises
     ------
@@ -44,13 +51,65 @@ def open_ensemble(path: str | None = None) -> Any:
         The plugin is not loaded, or no path is given and no ensemble is open.
     """
     need_plugin()
+    opened = readers()
     if path is not None:
-        name = Path(path).stem
-        return simple.EnsembleReader(registrationName=name, FileName=str(path))
-    readers = find(READER)
-    if not readers:
+        same = [r for r in opened if Path(r.FileName).absolute() == Path(path).absolute()]
+        if same:
+            return same[-1]
+        return simple.EnsembleReader(registrationName=Path(path).stem, FileName=str(path))
+    if not opened:
         raise SceneError("no ensemble is open: open a .pvens file first, then load the scene")
-    return readers[-1]
+    return opened[-1]
+
+
+def open_runs(path: str | None = None, groups: str | None = None) -> dict[str, Any]:
+    """Return reader, measures and groups of an ensemble; those that are there are used again.
+
+    Parameters
+    ----------
+    path : str, optional
+        See :func:`open_ensemble`.
+    groups : str, optional
+        Run groups; the worst and the best runs when omitted and there are none yet.
+
+    Returns
+    -------
+    dict of str to proxy
+        ``reader``, ``measures``, ``groups``.
+    """
+    reader = open_ensemble(path)
+    chosen = of_reader(reader, find(GROUPS))
+    if chosen and root_of(chosen[-1].Input, MEASURES) is not None:
+        runs = chosen[-1]
+        if groups is not None:
+            runs.Groups = groups
+        return {"reader": reader, "measures": root_of(runs, MEASURES), "groups": runs}
+    measures = simple.PerformanceMeasures(registrationName="Measures", Input=reader)
+    judge_from(measures, EARLY)
+    runs = simple.RunGroups(
+        registrationName="Groups", Input=measures, Groups=groups or LOW_AND_HIGH
+    )
+    return {"reader": reader, "measures": measures, "groups": runs}
+
+
+def readers() -> list[Any]:
+    """Return the readers of runs: all but those that only feed tensors to a plot."""
+    return [reader for reader in find(READER) if not _feeds_only_tensors(reader)]
+
+
+def _feeds_only_tensors(reader: Any) -> bool:
+    proxy = reader.SMProxy
+    ports = {
+        proxy.GetConsumerProperty(k).GetXMLName()
+        for k in range(proxy.GetNumberOfConsumers())
+        if proxy.GetConsumerProperty(k) is not None
+    }
+    return "Tensors" in ports and "Input" not in ports
+
+
+def of_reader(reader: Any, sources: list[Any]) -> list[Any]:
+    """Those sources that show the runs of a reader."""
+    return [source for source in sources if root_of(source).SMProxy == reader.SMProxy]
 
 
 def find(xml_name: str) -> list[Any]:
@@ -60,11 +119,16 @@ def find(xml_name: str) -> list[Any]:
     return sorted(kept, key=lambda s: s.SMProxy.GetGlobalID())
 
 
-def root_of(source: Any) -> Any:
-    """Return the source at the upper end of a pipeline."""
-    while getattr(source, "Input", None) is not None:
-        source = source.Input
-    return source
+def root_of(source: Any, kind: str | None = None) -> Any:
+    """Return the source at the upper end of a pipeline, or the first of a kind; else None."""
+    while source is not None:
+        if kind is not None and source.SMProxy.GetXMLName() == kind:
+            return source
+        above = getattr(source, "Input", None)
+        if above is None:
+            return source if kind is None else None
+        source = above
+    return None
 
 
 def axes_of(runs: Any) -> list[str]:
