@@ -10,7 +10,11 @@ HELP = "render a scene of an ensemble to pictures, and to an animation over the 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("ensemble", metavar="X.pvens", help="the ensemble")
-    parser.add_argument("--scene", default="performance", help="scene (default: %(default)s)")
+    parser.add_argument(
+        "--scene",
+        default="performance",
+        help="scene, or a scene file of your own, ….py (default: %(default)s)",
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -45,10 +49,10 @@ def run(args: argparse.Namespace) -> int:
     from pvensemble.launcher.scenes import check_ensemble, scene_file
     from pvensemble.store import Ensemble
 
-    scene_file(args.scene)
+    scene = scene_file(args.scene)
     source = check_ensemble(args.ensemble)
     Ensemble.open(source)  # a bad file is named here, better than ParaView could
-    folder = Path(args.output or source.with_name(f"{source.stem}-{args.scene}"))
+    folder = Path(args.output or source.with_name(f"{source.stem}-{scene.stem}"))
     made = render(
         source,
         folder,

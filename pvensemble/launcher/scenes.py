@@ -25,13 +25,17 @@ def scene_names() -> list[str]:
 
 
 def scene_file(name: str) -> Path:
-    """Return the file of a scene.
+    """Return the file of a scene: one of ours by name, or a user's own by its path ``….py``.
 
     Raises
     ------
     SceneError
-        There is no scene of that name.
+        There is no scene of that name, or no such file.
     """
+    if name.endswith(".py"):
+        if not Path(name).is_file():
+            raise SceneError(f"no scene file {name}")
+        return Path(name).absolute()
     if name not in scene_names():
         raise SceneError(f"no scene {name!r}{did_you_mean(name, scene_names())}")
     return scene_folder() / f"{name}.py"
