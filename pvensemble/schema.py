@@ -31,7 +31,19 @@ STATES = (WAITING, RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED)
 WEIGHT = "weight"
 GRADIENT = "gradient"
 CORRELATION = "correlation"
-KINDS = (WEIGHT, GRADIENT, CORRELATION)
+ACTIVATION = "activation"
+"""A run's (n_filters, n_images, h, w): outputs for the first images of the probe batch. Tiled to
+y = n_filters * h, x = n_images * w."""
+GRAM = "gram"
+"""A run's (n_batches, b, b): for each minibatch of b probe images the linear Gram matrix of the
+outputs, U-centred, the whole of unit norm, or 0 when the layer is dead. Tiled to y = n_batches,
+x = b * b. The sum of the products of two of them is their minibatch CKA."""
+KINDS = (WEIGHT, GRADIENT, CORRELATION, ACTIVATION, GRAM)
+PROBED_KINDS = (CORRELATION, ACTIVATION, GRAM)
+"""Kinds that need the outputs for the probe batch."""
+PROBE_IMAGES = ("probe", "image")
+"""Layer and kind of the images of ACTIVATION. They belong to no layer and to all runs of a group,
+and are stored once, at its first recorded step: (1, n_channels, n_images, h, w)."""
 
 # -- columns of the run table (cell data of every view of runs; cell i is run i) ----------------
 RUN_INDEX = "run_index"

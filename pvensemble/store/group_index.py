@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pvensemble.errors import CorruptFileError, StoreError
-from pvensemble.schema import STATES, WAITING
+from pvensemble.schema import PROBE_IMAGES, STATES, WAITING
 from pvensemble.store.records import (
     HyperParameter,
     LayerInfo,
@@ -166,7 +166,7 @@ class GroupIndex:
         step = int(record["step"])
         for entry in record["tensors"]:
             key = check_name(entry["layer"], "a layer"), check_name(entry["kind"], "a kind")
-            self.tensors.setdefault(key, {})[step] = self._tensor(entry)
+            self.tensors.setdefault(key, {})[step] = self._tensor(key, entry)
         if record["tensors"]:
             place = bisect.bisect_left(self.recorded_steps, step)
             if self.recorded_steps[place : place + 1] != [step]:
@@ -183,9 +183,10 @@ class GroupIndex:
             self.segments.append(SegmentEntry(_file(segment), arrays, segment["steps_of"]))
         self.last_step = max(self.last_step, step)
 
-    def _tensor(self, entry: Mapping) -> TensorEntry:
+    def _tensor(self, key: tuple, entry: Mapping) -> TensorEntry:
         shape, stack = tuple(map(int, entry["shape"])), tuple(map(int, entry["stack"]))
-        if stack != (len(self.runs), *tiled_shape(shape)):
+        depth = 1 if key == PROBE_IMAGES else len(self.runs)
+        if stack != (depth, *tiled_shape(shape)):
             raise ValueError(f"a tensor of shape {shape} in a volume of shape {stack}")
         offset = entry["offset"]
         return TensorEntry(_file(entry), shape, stack, None if offset is None else int(offset))

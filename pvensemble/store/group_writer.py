@@ -111,6 +111,7 @@ class GroupWriter:
             Optimizer step.
         tensors
             (layer, kind) to (n_runs, \\*shape), stored as float32; float16 is stored compressed.
+            `PROBE_IMAGES` need not be announced and are (1, \\*shape).
             When the step is recorded already they are dropped, so replaying after a resume is
             harmless. Without tensors the step is not a recorded one.
         metrics

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pvensemble.errors import NotRecordedError, StoreError, did_you_mean
-from pvensemble.schema import METRICS_DIR, step_file, tensor_name
+from pvensemble.schema import METRICS_DIR, PROBE_IMAGES, step_file, tensor_name
 from pvensemble.store.files import digest, sync_directory, unwritable, write_file
 from pvensemble.store.group_index import GroupIndex
 from pvensemble.store.images import arrays_image, tensor_image
@@ -44,9 +44,10 @@ def stage_tensor(
     Parameters
     ----------
     key
-        (layer, kind), as announced in the group's header.
+        (layer, kind), as announced in the group's header, or `PROBE_IMAGES`.
     values
-        (n_runs, \\*shape); float16 is stored as compressed float32, because VTK has no float16.
+        (n_runs, \\*shape), of the probe images (1, \\*shape); float16 is stored as compressed
+        float32, because VTK has no float16.
 
     Raises
     ------
@@ -56,6 +57,7 @@ def stage_tensor(
         The first axis is not the run, or the system refuses.
     """
     known = {(info.name, kind) for info in index.layers for kind in info.kinds}
+    known.add(PROBE_IMAGES)
     name = tensor_name(*key)
     if key not in known:
         raise NotRecordedError(
@@ -63,10 +65,11 @@ def stage_tensor(
             + did_you_mean(name, sorted(tensor_name(*k) for k in known))
         )
     values = np.asarray(values)
-    if values.ndim < 1 or len(values) != len(index.runs):
+    expected = 1 if key == PROBE_IMAGES else len(index.runs)
+    if values.ndim < 1 or len(values) != expected:
         raise StoreError(
             f"group {index.name}, '{name}', step {step}: the shape is {values.shape}; the first "
-            f"axis is the run, expected {len(index.runs)}"
+            f"axis is the run, expected {expected}"
         )
     stack = tile(values)
     data, offset = tensor_image(stack, key[1], compress=values.dtype == np.float16)

@@ -32,10 +32,20 @@ class GroupOutput:
         because there may be more groups than a process can hold files open.
     reopen
         Opens the group again.
+    images
+        What `schema.PROBE_IMAGES` are; they go with the first recorded step.
     """
 
-    def __init__(self, job: Job, writer: GroupWriter, reopen: Callable[[str], GroupWriter]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        writer: GroupWriter,
+        reopen: Callable[[str], GroupWriter],
+        images: np.ndarray | None = None,
+    ) -> None:
         self.job, self.writer, self._reopen = job, writer, reopen
+        self._images = None if writer.recorded_steps else images
+        self._images_at: int | None = None
         self.states = list(writer.states)
         self.bytes_written = 0
         self._background: BackgroundWriter | None = None
@@ -152,12 +162,21 @@ class GroupOutput:
         if stop.tensors:
             if last:
                 self._background.flush()  # the last step is never the one that is skipped
-            if self._background.submit(step, stop.tensors, self._take_metrics()):
-                self.bytes_written += sum(t.nbytes for t in stop.tensors.values())
+            tensors = {**stop.tensors, **self._first_images(step)}
+            if self._background.submit(step, tensors, self._take_metrics()):
+                self.bytes_written += sum(t.nbytes for t in tensors.values())
         self.flush_metrics(force=last)
         if last:
             ended = [p for p, s in enumerate(self.states) if s != schema.DIVERGED]
             self._set(ended, schema.COMPLETE, step)
+
+    def _first_images(self, step: int) -> dict[tuple[str, str], np.ndarray]:
+        """Return the probe images until a step with them is stored or waits to be."""
+        skipped = {s for s, _ in self._background.skipped}
+        if self._images is None or (self._images_at is not None and self._images_at not in skipped):
+            return {}
+        self._images_at = step
+        return {schema.PROBE_IMAGES: self._images}
 
     def _take_metrics(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         taken = {

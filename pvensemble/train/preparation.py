@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from pvensemble import schema
 from pvensemble.errors import DataError
 from pvensemble.store import Ensemble, EnsembleWriter, GroupWriter, LayerInfo, RunInfo
 from pvensemble.train.config import RunSpec, TrainConfig
@@ -77,12 +81,27 @@ def open_group(
     return writer.create_group(runs, layers)
 
 
+def shown_images(config: TrainConfig, job: Job, data: dict) -> np.ndarray | None:
+    """Return the probe images whose activations are recorded, as the store has them.
+
+    Returns
+    -------
+    ndarray or None
+        (1, n_channels, n_images, height, width) float32; None when there are no activations.
+    """
+    if not any(schema.ACTIVATION in layer.kinds for layer in job.layers):
+        return None
+    images = data[job.data].probe(config.record.probe)[: config.record.activation_images]
+    return np.ascontiguousarray(images.transpose(0, 1)[None], np.float32)
+
+
 def make_job(config: TrainConfig, members: Sequence[RunSpec], number: int, data: dict) -> Job:
     """Return the job of a group that nobody has begun."""
     settings = members[0].settings
+    shape = data[settings.data].input_shape
     model = build_model(
         settings.model,
-        input_shape=data[settings.data].input_shape,
+        input_shape=shape,
         n_classes=data[settings.data].n_classes,
         seed=settings.seed,
     )
@@ -91,7 +110,7 @@ def make_job(config: TrainConfig, members: Sequence[RunSpec], number: int, data:
         data=settings.data,
         settings=tuple(s.settings for s in members),
         schedule=schedule_of(config, settings.steps),
-        layers=recorded_layers(model, config.record),
+        layers=recorded_layers(model, config.record, torch.zeros(2, *shape)),
         positions=tuple(range(len(members))),
         dtype=config.record.dtype,
         probe=config.record.probe,

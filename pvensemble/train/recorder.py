@@ -6,8 +6,7 @@ import atexit
 import math
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,10 @@ from pvensemble import schema
 from pvensemble.errors import ConfigError, StoreError
 from pvensemble.store import BackgroundWriter, EnsembleWriter, LayerInfo, RunInfo, SessionInfo
 from pvensemble.train.config import RecordConfig
-from pvensemble.train.executors.evaluation import Taps, correlate
+from pvensemble.train.gram import LEAST
+from pvensemble.train.probing import Measured, Probing
 from pvensemble.train.recording import as_recorded, recorded_layers
+from pvensemble.train.taps import observing
 
 METRICS_SECONDS = 5.0
 _LOSSES = ("loss", schema.TRAIN_LOSS)
@@ -41,9 +42,12 @@ class Recorder:
     every
         Record the tensors every so many steps; step 0 and the last step always.
     probe
-        (n, …) inputs on which the correlation of filters is taken; None records no correlations.
+        (n, …) inputs for which outputs of layers are compared; None records no correlations,
+        Gram matrices and activations.
     layers
         Names of modules or patterns, ``convolutions`` or ``all``.
+    activation_images
+        Outputs for so many of the first probe inputs are stored as they are.
 
     Raises
     ------
@@ -74,16 +78,25 @@ class Recorder:
         layers: Sequence[str] = ("convolutions",),
         kinds: Sequence[str] = schema.KINDS,
         dtype: str = "float32",
+        activation_images: int = 4,
         name: str | None = None,
         run_id: str | None = None,
     ) -> None:
         if every < 1:
             raise ConfigError(f"Recorder: every: got {every}, allowed: at least 1")
         self._model, self._every, self._probe, self._dtype = unwrap(model), every, probe, dtype
-        if probe is None:
-            kinds = [k for k in kinds if k != schema.CORRELATION]
-        record = RecordConfig(every=every, kinds=tuple(kinds), layers=tuple(layers), dtype=dtype)
-        self._layers = recorded_layers(self._model, record)
+        record = RecordConfig(
+            every=every,
+            kinds=tuple(kinds),
+            layers=tuple(layers),
+            dtype=dtype,
+            probe=0 if probe is None else _checked_probe(probe, kinds, activation_images),
+            activation_images=activation_images,
+        )
+        images = None if probe is None else probe[:2].to(self._device())
+        self._layers = recorded_layers(self._model, record, images)
+        self._probing = Probing(self._layers)
+        self._taps = self._probing.taps(self._model)
         if not self._layers and tuple(layers) == ("convolutions",):
             raise ConfigError(
                 "Recorder: the model has no convolutions; name layers to record, or layers=('all',)"
@@ -182,11 +195,11 @@ class Recorder:
         """Hand over the tensors of this step and the metrics since the last one."""
         tensors = {}
         named = dict(self._model.named_parameters())
-        correlations = self._correlations()
+        probed = self._probed()
         for layer in self._layers:
             for kind in layer.kinds:
-                if kind == schema.CORRELATION:
-                    value = correlations[layer.name]
+                if kind in schema.PROBED_KINDS:
+                    value = probed[layer.name, kind]
                 else:
                     value = named[layer.weight].detach()[None]
                     if kind == schema.GRADIENT:
@@ -197,8 +210,16 @@ class Recorder:
         for name, p in named.items():
             self._norm(f"weight_norm:{name}", p.detach())
             self._norm(f"gradient_norm:{name}", p.grad)
+        if self._recorded < 0 and any(schema.ACTIVATION in x.kinds for x in self._layers):
+            tensors[schema.PROBE_IMAGES] = self._shown()
         self._background.submit(self._step, tensors, self._take_rows())
         self._recorded = self._step
+
+    def _shown(self) -> np.ndarray:
+        """Return the probe inputs of the activations, (1, n_channels, n_images, …) float32."""
+        images = self._probe[: self._layers[0].n_activations].detach().float().cpu().numpy()
+        images = images[:, None] if images.ndim == 1 else images
+        return np.ascontiguousarray(images.swapaxes(0, 1)[None])
 
     def _norm(self, name: str, value: Tensor | None) -> None:
         norm = math.nan if value is None else torch.linalg.vector_norm(value.float())
@@ -225,21 +246,35 @@ class Recorder:
             first = len(finite) - int(np.argmax(finite[::-1])) if finite.any() else 0
             self._diverged = f"the {name} was {values[first]} at step {steps[first]}"
 
-    def _correlations(self) -> dict[str, Tensor]:
-        names = [x.name for x in self._layers if schema.CORRELATION in x.kinds]
-        if not names:
+    def _probed(self) -> Measured:
+        if not self._probing:
             return {}
-        parameter = next(self._model.parameters())
-        probe = self._probe.to(parameter.device)
-        taps = Taps(self._model, names)
+        probe = self._probe.to(self._device())
+        sums = self._probing.begin()
+        with observing(self._model, probe.device), self._taps.open() as taps:
+            for part in probe.split(64):
+                self._model(part)
+                sums.add({name: output[None] for name, output in taps.outputs.items()})
+            return sums.result()
 
-        def forward(images: Tensor) -> dict[str, Tensor]:
-            with taps.open():
-                self._model(images)
-                return {name: output[None] for name, output in taps.outputs.items()}
+    def _device(self) -> torch.device:
+        return next(self._model.parameters()).device
 
-        with observing(self._model, parameter.device):
-            return correlate(forward, probe)
+
+def _checked_probe(probe: Tensor, kinds: Sequence[str], n_activations: int) -> int:
+    """Return the number of probe inputs, or raise when they do not suffice."""
+    n = len(probe)
+    if schema.GRAM in kinds and n < LEAST:
+        raise ConfigError(
+            f"Recorder: probe: got {n} inputs, allowed: at least {LEAST}, or leave 'gram' out of "
+            "kinds"
+        )
+    if schema.ACTIVATION in kinds and not 0 <= n_activations <= n:
+        raise ConfigError(
+            f"Recorder: activation_images: got {n_activations}, allowed: 0 to {n}, the number of "
+            "probe inputs"
+        )
+    return n
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -253,17 +288,3 @@ def unwrap(model: nn.Module) -> nn.Module:
         if inner is None:
             return model
         model = inner
-
-
-@contextmanager
-def observing(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Evaluate a model and leave no trace: modes of all modules and random states are restored."""
-    modes = [(module, module.training) for module in model.modules()]
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        model.eval()
-        try:
-            yield
-        finally:
-            for module, training in modes:
-                module.training = training

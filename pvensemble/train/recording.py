@@ -7,11 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from pvensemble import schema
 from pvensemble.errors import ConfigError, did_you_mean
 from pvensemble.train.config import RecordConfig, TrainConfig
+from pvensemble.train.gram import gram_shape
+from pvensemble.train.taps import examine
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FILE_OVERHEAD = 8192
@@ -27,15 +30,25 @@ class RecordedLayer:
     name
         Module name, as in ``named_modules()``.
     shape
-        Shape of the weight; the first axis counts the filters.
+        Shape of the weight.
     kinds
-        Which of ``weight``, ``gradient``, ``correlation``.
+        Which of ``schema.KINDS``.
+    output
+        Shape of its output for one image, (n_filters, *positions).
+    overwritten
+        Whether the model overwrites its output afterwards.
+    n_probe, n_activations
+        Images of the probe batch, and how many of the first have their outputs stored.
     """
 
     name: str
     type: str
     shape: tuple[int, ...]
     kinds: tuple[str, ...]
+    output: tuple[int, ...] = ()
+    overwritten: bool = False
+    n_probe: int = 0
+    n_activations: int = 0
 
     @property
     def weight(self) -> str:
@@ -44,13 +57,30 @@ class RecordedLayer:
 
     def tensor_shape(self, kind: str) -> tuple[int, ...]:
         """Shape of one run's tensor of a kind."""
-        return (self.shape[0],) * 2 if kind == schema.CORRELATION else self.shape
+        if kind == schema.CORRELATION:
+            return (self.output[0],) * 2
+        if kind == schema.ACTIVATION:
+            return (self.output[0], self.n_activations, *self.output[1:])
+        return gram_shape(self.n_probe) if kind == schema.GRAM else self.shape
+
+    @property
+    def probed_kinds(self) -> tuple[str, ...]:
+        """The kinds that need its outputs for the probe batch."""
+        return tuple(k for k in self.kinds if k in schema.PROBED_KINDS)
 
 
-def recorded_layers(model: nn.Module, record: RecordConfig) -> tuple[RecordedLayer, ...]:
+def recorded_layers(
+    model: nn.Module, record: RecordConfig, images: Tensor | None
+) -> tuple[RecordedLayer, ...]:
     """Return the layers that a configuration asks for, in the model's order.
 
     The model itself, being nameless, is none of its layers.
+
+    Parameters
+    ----------
+    images
+        A few inputs of the model, any; None if there is no probe batch. Layers that are not used,
+        or do not return one tensor, have nothing that needs their outputs.
 
     Raises
     ------
@@ -70,11 +100,30 @@ def recorded_layers(model: nn.Module, record: RecordConfig) -> tuple[RecordedLay
                 hint = did_you_mean(pattern, weighted)
                 raise ConfigError(f"record.layers: no layer with weights matches {pattern!r}{hint}")
         chosen.update(matches)
-    kinds = tuple(k for k in schema.KINDS if k in record.kinds)
-    return tuple(
-        RecordedLayer(name, type(module).__name__, tuple(module.weight.shape), kinds)
-        for name, module in weighted.items()
-        if name in chosen
+    modules = {name: module for name, module in weighted.items() if name in chosen}
+    outputs = {} if images is None else examine(model, modules, images)
+    return tuple(_layer(name, m, record, *outputs.get(name, ())) for name, m in modules.items())
+
+
+def _layer(
+    name: str,
+    module: nn.Module,
+    record: RecordConfig,
+    output: tuple[int, ...] = (),
+    overwritten: bool = False,
+) -> RecordedLayer:
+    left_out = set() if output else {*schema.PROBED_KINDS}
+    if not record.activation_images:
+        left_out.add(schema.ACTIVATION)
+    return RecordedLayer(
+        name,
+        type(module).__name__,
+        tuple(module.weight.shape),
+        tuple(k for k in schema.KINDS if k in record.kinds and k not in left_out),
+        output,
+        overwritten,
+        record.probe,
+        record.activation_images,
     )
 
 
@@ -90,7 +139,7 @@ def _weighted(model: nn.Module) -> dict[str, nn.Module]:
 def unrecorded(model: nn.Module, model_name: str, record: RecordConfig) -> str:
     """Return why no tensors of a model will be recorded, for people; "" when some will, or none
     are wanted."""
-    if not (record.kinds and record.layers) or recorded_layers(model, record):
+    if not (record.kinds and record.layers) or recorded_layers(model, record, None):
         return ""
     there = ", ".join(f"{name} ({type(m).__name__})" for name, m in _weighted(model).items())
     wanted = ", ".join(map(repr, record.layers))
@@ -175,11 +224,12 @@ def recording_size(config: TrainConfig, specs: Sequence, data_dir=None) -> Recor
         sets[settings.data] = data
         model = build_model(
             settings.model,
-            input_shape=tuple(data.train.images.shape[1:]),
+            input_shape=data.input_shape,
             n_classes=data.n_classes,
             seed=settings.seed,
         )
-        layers = recorded_layers(model, config.record)
+        shape = data.input_shape
+        layers = recorded_layers(model, config.record, torch.zeros(2, *shape))
         schedule = schedule_of(config, settings.steps)
         step = len(members) * step_bytes(layers, config.record.dtype)
         n_metrics = 2 * (schedule.steps + 1 + len(schedule.evaluated) + len(schedule.tested))
@@ -188,6 +238,9 @@ def recording_size(config: TrainConfig, specs: Sequence, data_dir=None) -> Recor
         group_files = tensor_files + len(schedule.recorded)
         per_step += step
         n_steps = max(n_steps, len(schedule.recorded))
+        if any(schema.ACTIVATION in layer.kinds for layer in layers):
+            group_files += 1
+            total += 4 * config.record.activation_images * int(np.prod(shape))
         files += group_files
         total += step * len(schedule.recorded) + 8 * n_metrics * len(members)
         total += FILE_OVERHEAD * group_files

@@ -23,7 +23,13 @@ from pvensemble.train.executors.events import (
     Started,
 )
 from pvensemble.train.group_output import GroupOutput
-from pvensemble.train.preparation import load_all_data, make_job, open_ensemble, open_group
+from pvensemble.train.preparation import (
+    load_all_data,
+    make_job,
+    open_ensemble,
+    open_group,
+    shown_images,
+)
 from pvensemble.train.progress import Progress, Speed
 from pvensemble.train.search import sample_runs
 
@@ -105,7 +111,8 @@ def train(
         for number, (members, name) in enumerate(groups):
             job = make_job(config, members, number, data)
             group = open_group(writer, job, members, name)
-            outputs.append(GroupOutput(job, group, writer.open_group))
+            images = shown_images(config, job, data)
+            outputs.append(GroupOutput(job, group, writer.open_group, images))
         training = _Training(outputs, on_progress, stop)
         training.run(chosen)
     finally:

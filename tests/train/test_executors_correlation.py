@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from training_cases import tiny_config
 
+from pvensemble.train.config import RecordConfig
 from pvensemble.train.correlation import (
     ROWS,
     CorrelationSums,
@@ -18,9 +19,11 @@ from pvensemble.train.correlation import (
 )
 from pvensemble.train.data import load_data
 from pvensemble.train.executors.device_data import DeviceData
-from pvensemble.train.executors.evaluation import Taps, evaluate
+from pvensemble.train.executors.evaluation import evaluate
 from pvensemble.train.executors.one_run import OneRun
 from pvensemble.train.preparation import make_job
+from pvensemble.train.probing import Probing
+from pvensemble.train.recording import recorded_layers
 from pvensemble.train.search import sample_runs
 
 
@@ -101,7 +104,9 @@ def test_evaluation_and_correlation_share_the_forward_passes():
     model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Flatten(), nn.Linear(216, 4))
     images, labels = torch.randn(50, 1, 8, 8), torch.randint(0, 4, (50,))
     seen: list[int] = []
-    taps = Taps(model, ["0"])
+    record = RecordConfig(probe=20, kinds=("correlation",), layers=("0",))
+    probing = Probing(recorded_layers(model, record, images[:2]))
+    taps = probing.taps(model)
 
     def forward(part, tapped):
         seen.append(len(part))
@@ -112,8 +117,8 @@ def test_evaluation_and_correlation_share_the_forward_passes():
             return logits, {n: o[None] for n, o in taps.outputs.items()}
 
     with torch.no_grad():
-        loss, accuracy, correlations = evaluate(
-            forward, images, labels, size=45, probe=20, chunk=16
+        loss, accuracy, measured = evaluate(
+            forward, images, labels, size=45, probing=probing, chunk=16
         )
         logits, first = model(images[:45]), model[0](images[:20])
     assert sum(seen) == 45
@@ -122,13 +127,13 @@ def test_evaluation_and_correlation_share_the_forward_passes():
     right = (logits.argmax(1) == labels[:45]).double().mean()
     assert accuracy.item() == pytest.approx(right.item())
     rows = first.double().movedim(1, 0).reshape(6, -1)
-    np.testing.assert_allclose(correlations["0"][0], np.corrcoef(rows), atol=3e-6)
+    np.testing.assert_allclose(measured["0", "correlation"][0], np.corrcoef(rows), atol=3e-6)
     assert not model[0]._forward_hooks
     seen.clear()
     with torch.no_grad():
-        evaluate(forward, images, labels, size=10, probe=30, chunk=16)
-        nothing, _, _ = evaluate(forward, images, labels, size=0, probe=4)
-    assert sum(seen) == 34
+        evaluate(forward, images, labels, size=10, probing=probing, chunk=16)
+        nothing, _, _ = evaluate(forward, images, labels, size=0, probing=probing)
+    assert sum(seen) == 40
     assert torch.isnan(nothing).all()
 
 
@@ -197,4 +202,4 @@ def test_recorded_correlations_are_those_of_the_layers_outputs(tmp_path, precisi
         got = tensors[name, "correlation"][0]
         np.testing.assert_allclose(got, np.corrcoef(rows), atol=tolerance, err_msg=name)
         assert np.abs(got - np.eye(len(got))).max() > 0.05
-    assert run._by_patches == "conv1"
+    assert run._by_patches == (("conv1", "correlation"), ("conv1", "gram"))

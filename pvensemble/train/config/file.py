@@ -104,6 +104,7 @@ def parse_config(
     unknown_key(document, [*fields_of(_Top), *_PARTS, "model", "session"], where)
     top = build(_Top, {k: v for k, v in document.items() if k in fields_of(_Top)}, where)
     parts = {k: build(cls, document.get(k, {}), where.sub(k)) for k, cls in _PARTS.items()}
+    _check_record(parts["record"], where.sub("record"))
     model = _model(document.get("model", {}), where.sub("model"), directory)
     config = tables.TrainConfig(
         name=top.name, steps=top.steps, seed=top.seed, model=model, file=label, text=text, **parts
@@ -111,6 +112,15 @@ def parse_config(
     sessions = parse_sessions(document.get("session", []), config, where)
     object.__setattr__(config, "sessions", sessions)
     return config
+
+
+def _check_record(record: tables.RecordConfig, where: Where) -> None:
+    """Raise when more outputs are stored than there are probe images."""
+    if record.activation_images > record.probe:
+        raise where.error(
+            "activation_images",
+            f"got {record.activation_images}, allowed: 0 to record.probe, {record.probe}",
+        )
 
 
 def _model(table: Any, where: Where, directory: Path | None) -> tables.ModelConfig:

@@ -112,14 +112,16 @@ class RecordConfig:
     """``[record]``: which tensors are exported, and every how many steps.
 
     ``layers`` are names of modules or patterns (``conv*``), or ``convolutions`` or ``all``.
-    ``probe`` images of the validation split are the inputs whose activations are correlated.
+    ``probe`` images of the validation split are the inputs of correlations and Gram matrices; the
+    outputs for the first ``activation_images`` of them are stored as they are.
     """
 
     every: int = setting(20, low=1)
     kinds: tuple[str, ...] = setting(schema.KINDS, choices=schema.KINDS)
     layers: tuple[str, ...] = setting(("convolutions",))
     dtype: str = setting("float32", choices=DTYPES)
-    probe: int = setting(256, low=2)
+    probe: int = setting(256, low=4)
+    activation_images: int = setting(4, low=0)
 
 
 @dataclass(frozen=True)

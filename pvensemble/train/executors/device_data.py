@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pvensemble import schema
 from pvensemble.train.correlation import correlation_of_patches, patch_covariance
+from pvensemble.train.gram import PatchProducts
 
 
 class DeviceSplit:
@@ -16,7 +18,7 @@ class DeviceSplit:
         self._rows = images.to(device).permute(0, 2, 3, 1).contiguous()
         self.labels = labels.to(device)
         self.images = self._rows.permute(0, 3, 1, 2)
-        self._covariances: dict[tuple, Tensor] = {}
+        self._patches: dict[tuple, Patches] = {}
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -29,18 +31,42 @@ class DeviceSplit:
         """Like :meth:`batch`, for indices (n,) already on the device."""
         return self._rows.index_select(0, indices).permute(0, 3, 1, 2), self.labels[indices]
 
-    def correlation(self, layer: nn.Conv2d, n: int, precision: str) -> Tensor:
-        """Return the correlation of a convolution's outputs for the first ``n`` images.
+    def patches(self, layer: nn.Conv2d, n: int, precision: str) -> Patches:
+        """Return the patches that a convolution meets in the first ``n`` images.
 
-        The covariance of the images' patches is computed once for all runs. Images and weights are
-        rounded as ``precision`` says, outputs are not.
+        Made once for all runs. Images are rounded as ``precision`` says.
         """
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         key = (n, dtype, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        if key not in self._covariances:
-            images = self.images[:n].to(dtype).float()
-            self._covariances[key] = patch_covariance(images, layer)
-        return correlation_of_patches(layer.weight.to(dtype), self._covariances[key])
+        if key not in self._patches:
+            self._patches[key] = Patches(self.images[:n].to(dtype), layer)
+        return self._patches[key]
+
+
+class Patches:
+    """What the patches of images tell of a convolution's outputs, for weights of any run.
+
+    Parameters
+    ----------
+    images
+        (n, channels, height, width); weights are rounded to their type, outputs are not.
+    """
+
+    def __init__(self, images: Tensor, layer: nn.Conv2d) -> None:
+        self._images, self._layer = images, layer
+        self._covariance: Tensor | None = None
+        self._products: PatchProducts | None = None
+
+    def measure(self, weight: Tensor, kind: str) -> Tensor:
+        """Return the correlation or the Gram matrices of the outputs, (1, *shape) float32."""
+        weight = weight.to(self._images.dtype)
+        if kind == schema.CORRELATION:
+            if self._covariance is None:
+                self._covariance = patch_covariance(self._images.float(), self._layer)
+            return correlation_of_patches(weight, self._covariance)
+        if self._products is None:
+            self._products = PatchProducts(self._images.float(), self._layer)
+        return self._products.gram(weight)
 
 
 class DeviceData:

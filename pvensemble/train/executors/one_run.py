@@ -18,7 +18,7 @@ from torch.nn import functional
 from pvensemble import schema
 from pvensemble.train.data import batch_indices
 from pvensemble.train.executors.device_data import DeviceData
-from pvensemble.train.executors.evaluation import Taps, evaluate, layer_of_images
+from pvensemble.train.executors.evaluation import by_patches, evaluate
 from pvensemble.train.executors.events import Job, RunState, divergence
 from pvensemble.train.models import build_model
 from pvensemble.train.optimizers import (
@@ -30,6 +30,7 @@ from pvensemble.train.optimizers import (
     new_slots,
     subtract,
 )
+from pvensemble.train.probing import Measured, Probing
 from pvensemble.train.recording import as_recorded
 from pvensemble.train.schedules import lr_at
 
@@ -59,9 +60,9 @@ class OneRun:
         multiplier = float(settings.bias_lr_multiplier)
         self._factors = [multiplier if is_bias(n) else 1.0 for n in self.names]
         self._fused = settings.optimizer == "sgd"
-        self._tapped = [x.name for x in job.layers if schema.CORRELATION in x.kinds]
-        self._by_patches = layer_of_images(self.model, settings, self._tapped, data.device)
-        self._taps = Taps(self.model, [n for n in self._tapped if n != self._by_patches])
+        self._by_patches = by_patches(job.layers, self.model, settings, data.device)
+        self._probing = Probing(job.layers, self._by_patches)
+        self._taps = self._probing.taps(self.model)
         self._random = draws_random_numbers(self.model, settings.model.name)
         self.step, self.diverged, self.reason = 0, -1, ""
         self._rows: list[tuple[float, float]] = []
@@ -164,39 +165,38 @@ class OneRun:
             schema.TRAIN_ACCURACY: (steps, rows[:, 1:]),
         }
         recorded = stop in schedule.recorded
-        correlations = self._evaluate(metrics, recorded)
-        tensors = self._tensors(correlations) if recorded else {}
+        probed = self._evaluate(metrics, recorded)
+        tensors = self._tensors(probed) if recorded else {}
         if recorded:
             self._norms(metrics)
         return metrics, tensors
 
     @torch.no_grad()
-    def _evaluate(self, metrics: dict, recorded: bool) -> dict[str, Tensor]:
-        """Evaluate where the schedule says so; return the correlations of a recorded step."""
+    def _evaluate(self, metrics: dict, recorded: bool) -> Measured:
+        """Evaluate where the schedule says so; probe the layers at a recorded step."""
         schedule, stop, alive = self.job.schedule, self.step, self.diverged < 0
         measured = recorded and not self._frozen
-        tapped = measured and bool(self._taps)
+        tapped = measured and bool(self._probing)
         validation = self.data.validation
         size = len(validation) if self.job.evaluate_size is None else self.job.evaluate_size
-        correlations: dict[str, Tensor] = {}
+        probed: Measured = {}
         self.model.eval()
         if stop in schedule.evaluated or tapped:
             wanted = stop in schedule.evaluated and alive
-            loss, accuracy, correlations = evaluate(
+            loss, accuracy, probed = evaluate(
                 self._forward,
                 validation.images,
                 validation.labels,
                 size=size if wanted else 0,
-                probe=self.job.probe if tapped else 0,
+                probing=self._probing if tapped else None,
             )
             if stop in schedule.evaluated:
                 self._add(metrics, schema.VALIDATION_LOSS, loss)
                 self._add(metrics, schema.VALIDATION_ACCURACY, accuracy)
-        if measured and self._by_patches:
-            layer = self.model.get_submodule(self._by_patches)
-            correlations[self._by_patches] = validation.correlation(
-                layer, self.job.probe, self.settings.precision
-            )
+        for name, kind in self._by_patches if measured else ():
+            layer = self.model.get_submodule(name)
+            patches = validation.patches(layer, self.job.probe, self.settings.precision)
+            probed[name, kind] = patches.measure(layer.weight, kind)
         test = self.data.test
         if stop in schedule.tested and len(test):
             loss, accuracy, _ = evaluate(
@@ -205,7 +205,7 @@ class OneRun:
             self._add(metrics, schema.TEST_LOSS, loss)
             self._add(metrics, schema.TEST_ACCURACY, accuracy)
         self.model.train()
-        return correlations
+        return probed
 
     def _forward(self, images: Tensor, tapped: bool) -> tuple[Tensor, dict[str, Tensor]]:
         with self._precision():
@@ -226,7 +226,7 @@ class OneRun:
             self._add(metrics, f"weight_norm:{name}", norm(p.detach()))
             self._add(metrics, f"gradient_norm:{name}", gradient)
 
-    def _tensors(self, correlations: dict[str, Tensor]) -> dict[tuple[str, str], np.ndarray]:
+    def _tensors(self, probed: Measured) -> dict[tuple[str, str], np.ndarray]:
         """Return the recorded tensors, (1, *shape); a diverged run's gradients are 0."""
         if self._frozen:
             return {key: value.copy() for key, value in self._frozen.items()}
@@ -234,8 +234,8 @@ class OneRun:
         tensors = {}
         for layer in self.job.layers:
             for kind in layer.kinds:
-                if kind == schema.CORRELATION:
-                    value = correlations[layer.name]
+                if kind in schema.PROBED_KINDS:
+                    value = probed[layer.name, kind]
                 else:
                     p = named[layer.weight]
                     value = p.detach()[None]

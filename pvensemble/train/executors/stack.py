@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn import functional
 
-from pvensemble import schema
 from pvensemble.train.data import batch_indices
 from pvensemble.train.executors.device_data import DeviceData
-from pvensemble.train.executors.evaluation import Taps
 from pvensemble.train.executors.events import Job, RunState
 from pvensemble.train.models import build_model
 from pvensemble.train.optimizers import SLOTS, Hyper, change, hyper_of, is_bias, new_slots, subtract
+from pvensemble.train.probing import Probing
 from pvensemble.train.schedules import lr_at
 
 
@@ -57,8 +56,8 @@ class Stack:
         seeds = list(dict.fromkeys(s.seed for s in self.settings))
         self.shared_batch = len(seeds) == 1
         self._seeds = seeds if self.shared_batch else [s.seed for s in self.settings]
-        tapped = [x.name for x in job.layers if schema.CORRELATION in x.kinds]
-        self._taps = Taps(self.model, tapped)
+        self.probing = Probing(job.layers)
+        self._taps = self.probing.taps(self.model)
         batched = None if self.shared_batch else 0
         self._measure = vmap(
             grad_and_value(self._loss, has_aux=True), in_dims=(0, 0, batched, batched)

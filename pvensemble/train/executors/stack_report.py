@@ -12,6 +12,7 @@ from pvensemble import schema
 from pvensemble.train.executors.evaluation import evaluate
 from pvensemble.train.executors.events import Job, Report
 from pvensemble.train.executors.stack import Stack
+from pvensemble.train.probing import Measured
 from pvensemble.train.recording import as_recorded
 
 IMAGES = 8192
@@ -27,20 +28,20 @@ def measure(stack: Stack, stop: int) -> dict[str, Tensor]:
     job, data = stack.job, stack.data
     schedule = job.schedule
     recorded, evaluated = stop in schedule.recorded, stop in schedule.evaluated
-    correlated = recorded and any(schema.CORRELATION in x.kinds for x in job.layers)
+    probing = stack.probing if recorded and stack.probing else None
     on_gpu = data.device.type != "cpu"
     chunk = max(8, IMAGES // len(stack.positions)) if on_gpu else 64
     measured: dict[str, Tensor] = {}
-    correlations: dict[str, Tensor] = {}
-    if evaluated or correlated:
+    probed: Measured = {}
+    if evaluated or probing:
         split = data.validation
         size = len(split) if job.evaluate_size is None else job.evaluate_size
-        loss, accuracy, correlations = evaluate(
+        loss, accuracy, probed = evaluate(
             stack.forward,
             split.images,
             split.labels,
             size=size if evaluated else 0,
-            probe=job.probe if correlated else 0,
+            probing=probing,
             chunk=chunk,
         )
         if evaluated:
@@ -58,7 +59,7 @@ def measure(stack: Stack, stop: int) -> dict[str, Tensor]:
             measured[f"gradient_norm:{name}"] = _norms(stack.gradients[name])
         for layer in job.layers:
             for kind in layer.kinds:
-                measured[f"{layer.name}/{kind}"] = _tensor(stack, layer, kind, correlations)
+                measured[f"{layer.name}/{kind}"] = _tensor(stack, layer, kind, probed)
     return measured
 
 
@@ -66,10 +67,10 @@ def _norms(stacked: Tensor) -> Tensor:
     return torch.linalg.vector_norm(stacked.flatten(1), dim=1)
 
 
-def _tensor(stack: Stack, layer, kind: str, correlations: Mapping[str, Tensor]) -> Tensor:
+def _tensor(stack: Stack, layer, kind: str, probed: Measured) -> Tensor:
     """Return a recorded tensor of all runs, (n_runs, *shape)."""
-    if kind == schema.CORRELATION:
-        return correlations[layer.name]
+    if kind in schema.PROBED_KINDS:
+        return probed[layer.name, kind]
     if kind == schema.WEIGHT:
         return stack.weight(layer.weight).clone()
     gradient = stack.gradients.get(layer.weight)
