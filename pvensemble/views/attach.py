@@ -7,20 +7,39 @@ by the macro "Link Views".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from paraview import servermanager, simple
 
-from pvensemble.views.brush import AxisBrush, Brush, CellBrush, CurveBrush
-from pvensemble.views.cells import OwnCells, RepeatedCells
+from pvensemble.views.brush import (
+    AxisBrush,
+    Brush,
+    CellBrush,
+    CurveBrush,
+    LineBrush,
+    PointBrush,
+)
+from pvensemble.views.cells import OwnCells, PairCells, RepeatedCells
 from pvensemble.views.charts import BAR, LuminanceRange
 from pvensemble.views.data import display_of
+from pvensemble.views.filter_marks import FilterBrush, FilterMarks
+from pvensemble.views.follow import (
+    Follower,
+    draw_selected,
+    draw_selected_when_crowded,
+    show_picked,
+)
 from pvensemble.views.layout import Fit
-from pvensemble.views.link import Translator, follow, link_runs, unlink_all
-from pvensemble.views.pipeline import READER, find, root_of
+from pvensemble.views.link import Translator, link_property, link_runs, unlink_all
+from pvensemble.views.pipeline import GROUPS, MEASURES, READER, find, of_reader, readers
+from pvensemble.views.tensors import CheckedTensors
 
 PARALLEL, HEAT_MAP, GRAPH = "ParallelCoordinates", "PerformanceHeatMap", "LossAccuracyGraph"
-RUNS = ("RunGroups", "PerformanceMeasures", READER)
+SIMILARITY_PLOT, RUN_SIMILARITY = "EnsembleSimilarityPlot", "RunSimilarity"
+CORRELATION_GRAPH, CORRELATIONS = "FilterCorrelationGraph", "FilterCorrelation"
+ACTIVATIONS = "ActivationMaps"
+RUNS = (GROUPS, MEASURES, READER)
 """Sources of runs as they are; the first that is there is what the others are linked with."""
 
 
@@ -40,7 +59,16 @@ PLOTS = {
     PARALLEL: Kind(AxisBrush, (0, 1)),
     HEAT_MAP: Kind(CellBrush, (0, 1), BAR, RepeatedCells),
     GRAPH: Kind(CurveBrush, (2,)),
+    SIMILARITY_PLOT: Kind(PointBrush, (0, 1)),
+    CORRELATION_GRAPH: Kind(LineBrush, (1,)),
+    RUN_SIMILARITY: Kind(CellBrush, (0, 1), BAR, PairCells),
 }
+"""Plots of runs."""
+FILTER_PLOTS = (CORRELATIONS, ACTIVATIONS)
+"""Plots of filters, of one run each."""
+OF_LAYERS = (SIMILARITY_PLOT, CORRELATION_GRAPH, RUN_SIMILARITY, *FILTER_PLOTS)
+COMMON = ("Layer", "Threshold", "Linkage")
+"""Properties that mean the same in all plots of layers, and are changed in all at once."""
 
 _attached: list[Any] = []
 
@@ -55,15 +83,34 @@ def attach() -> list[Any]:
     """
     detach()
     unlink_all()
-    for reader in find(READER):
-        plots = {kind: _of(reader, find(kind)) for kind in PLOTS}
-        runs = [source for kind in RUNS for source in _of(reader, find(kind))]
-        linked = runs + [p for kind in plots for p in plots[kind] if _is_linked(kind)]
+    for reader in readers():
+        plots = {kind: of_reader(reader, find(kind)) for kind in (*PLOTS, *FILTER_PLOTS)}
+        runs = [source for kind in RUNS for source in of_reader(reader, find(kind))]
+        linked = runs + [p for kind in PLOTS for p in plots[kind] if _is_linked(kind)]
         link_runs(linked)
+        _attach_layers([plot for kind in OF_LAYERS for plot in plots[kind]])
         _attach_plots(linked[0], plots)
+        _attach_filters(plots)
         seen = [view for found in plots.values() for plot in found for view in views_of(plot)]
-        _attached.append(follow(linked[0], plots[GRAPH], plots[PARALLEL], seen))
+        _attached.append(Follower(linked[0], _reactions(linked[0], plots), unique(seen)))
     return list(_attached)
+
+
+def _reactions(runs: Any, plots: dict[str, list[Any]]) -> list[Any]:
+    """What happens when other runs are selected."""
+    return [
+        draw_selected([*plots[GRAPH], *plots[CORRELATION_GRAPH], *plots[SIMILARITY_PLOT]]),
+        draw_selected_when_crowded(plots[PARALLEL]),
+        show_picked(runs, plots[CORRELATIONS], plots[ACTIVATIONS]),
+    ]
+
+
+def _attach_layers(plots: list[Any]) -> None:
+    """Let plots of layers show the same layer, and have it read."""
+    if plots:
+        for name in COMMON:
+            link_property(name, plots)
+        _attached.append(CheckedTensors(plots))
 
 
 def _is_linked(kind: str) -> bool:
@@ -84,9 +131,24 @@ def _attach_plots(runs: Any, plots: dict[str, list[Any]]) -> None:
     _attached.extend(LuminanceRange(plot) for plot in plots[HEAT_MAP])
 
 
-def _of(reader: Any, sources: list[Any]) -> list[Any]:
-    """Those sources that show the runs of a reader."""
-    return [source for source in sources if root_of(source).SMProxy == reader.SMProxy]
+def _attach_filters(plots: dict[str, list[Any]]) -> None:
+    """Let plots of filters fill their views, and mark the filters picked in any of them."""
+    of_filters = [plot for kind in FILTER_PLOTS for plot in plots[kind]]
+    if not of_filters:
+        return
+    marks = FilterMarks(of_filters)
+    views = {plot: views_of(plot) for plot in of_filters}
+    every = unique(view for seen in views.values() for view in seen)
+    _attached.append(marks)
+    for plot, seen in views.items():
+        for view in seen:
+            _attached.append(Fit(view, plot, (0, 1), right=BAR))
+            _attached.append(FilterBrush(view, plot, marks, every))
+
+
+def unique(proxies: Iterable[Any]) -> list[Any]:
+    """Return proxies without those that come again."""
+    return list({proxy.SMProxy: proxy for proxy in proxies}.values())
 
 
 def attach_to_loaded_states() -> int:

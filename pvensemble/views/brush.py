@@ -1,8 +1,9 @@
 """What a click or drag selects in each kind of plot.
 
 Parallel Coordinates: a drag along an axis selects exactly the runs between the two values; a click
-the line there; any other drag the lines through its rectangle. Heat map: the cells touched. Graph:
-the curves touched. Ctrl adds to the selection, Shift takes away, both together toggle; a click on
+the line there; any other drag the lines through its rectangle. Heat maps and matrices: the cells
+touched. Graphs: the curves touched. Similarity plot: the points touched, of a click the one whose
+middle is nearest. Ctrl adds to the selection, Shift takes away, both together toggle; a click on
 nothing clears it.
 """
 
@@ -110,6 +111,13 @@ class CellBrush(Brush):
     def cells_at(self, gesture: Gesture) -> np.ndarray:
         rectangle = pick.box(*gesture.start, *gesture.end)
         return pick.areas_in_box(cells_of(self.cells.get()), rectangle)
+
+
+class PointBrush(Brush):
+    """Similarity plot: the nearest point of those clicked on, or all that a rectangle touches."""
+
+    def cells_at(self, gesture: Gesture) -> np.ndarray:
+        return pick.glyphs_in_box(cells_of(self.cells.get()), *gesture.start, *gesture.end)
 
 
 class CurveBrush(LineBrush):

@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from vtkmodules.util.numpy_support import vtk_to_numpy
+
+from pvensemble.schema import RUN_INDEX
+from pvensemble.views.data import Latest
+
+ROW_RUN, COLUMN_RUN = "row_run", "column_run"
+MAX_CROSSES = 8
+"""Up to so many selected runs have their whole rows and columns marked in a matrix of runs."""
 
 
 class OwnCells:
@@ -38,3 +46,47 @@ class RepeatedCells(OwnCells):
     @staticmethod
     def _n_cells(source: Any) -> int:
         return source.SMProxy.GetDataInformation(0).GetNumberOfCells()
+
+
+class PairCells(OwnCells):
+    """A cell stands for two runs: a matrix of all pairs.
+
+    Of few runs the whole rows and columns are marked, of more only where they meet: all else would
+    be covered.
+    """
+
+    def __init__(self, plot: Any) -> None:
+        super().__init__(plot)
+        self._matrix, self._runs = Latest(plot), Latest(plot.Input)
+
+    def runs(self, cells: np.ndarray) -> np.ndarray:
+        """Return the runs whose rows or columns the cells are in.
+
+        Whole rows and columns, as they are marked, stand for their own runs alone.
+        """
+        row, column, n_runs = self._ends()
+        cells = np.asarray(cells, np.int64)
+        chosen = np.zeros(len(row), bool)
+        chosen[cells[cells < len(row)]] = True
+        count = np.bincount(row[chosen], minlength=n_runs)
+        full = np.flatnonzero((count == np.bincount(row, minlength=n_runs)) & (count > 0))
+        if 0 < len(full) <= MAX_CROSSES and np.array_equal(self.cells(full), cells):
+            return full
+        return np.union1d(row[chosen], column[chosen])
+
+    def cells(self, runs: np.ndarray) -> np.ndarray:
+        row, column, _ = self._ends()
+        in_row, in_column = np.isin(row, runs), np.isin(column, runs)
+        is_few = len(runs) <= MAX_CROSSES
+        return np.flatnonzero(in_row | in_column if is_few else in_row & in_column)
+
+    def _ends(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return row and column of each cell as cells of the runs, and the number of runs."""
+        data = self._matrix.get().GetCellData()
+        numbers = vtk_to_numpy(self._runs.get().GetCellData().GetArray(RUN_INDEX))
+        order = np.argsort(numbers, kind="stable")
+        ends = [
+            order[np.searchsorted(numbers[order], vtk_to_numpy(data.GetArray(name)))]
+            for name in (ROW_RUN, COLUMN_RUN)
+        ]
+        return ends[0], ends[1], len(numbers)

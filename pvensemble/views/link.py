@@ -1,18 +1,20 @@
-"""Join the selections of several sources of the same runs, and let a pipeline follow them."""
+"""Join the selections of several sources of the same runs, and properties of several plots."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from paraview import servermanager, simple
 
-from pvensemble.numerics.runs import format_runs
 from pvensemble.views.cells import OwnCells
 from pvensemble.views.selection import select_cells, selected_cells
 
 LINK_PREFIX = "pvensemble runs "
+PROPERTY_PREFIX = "pvensemble property "
+INPUT, OUTPUT = 1, 2
+"""Directions of vtkSMLink."""
 
 
 def link_runs(sources: Sequence[Any]) -> None:
@@ -28,13 +30,30 @@ def link_runs(sources: Sequence[Any]) -> None:
         simple.AddSelectionLink(sources[0], source, LINK_PREFIX + "-".join(ids), True)
 
 
+def link_property(name: str, sources: Sequence[Any]) -> None:
+    """Let a property have the same value in all sources that have it, whichever is changed.
+
+    ParaView lists it in Tools > Manage Links.
+    """
+    having = [s for s in sources if s.SMProxy.GetProperty(name) is not None]
+    if len(having) < 2:
+        return
+    link = servermanager.vtkSMPropertyLink()
+    for source in having:
+        for direction in (INPUT, OUTPUT):
+            link.AddLinkedProperty(source.SMProxy, name, direction)
+    manager = servermanager.ProxyManager().SMProxyManager
+    ids = "-".join(source.SMProxy.GetGlobalIDAsString() for source in having)
+    manager.RegisterLink(f"{PROPERTY_PREFIX}{name} {ids}", link)
+
+
 def unlink_all() -> None:
-    """Remove all links made by :func:`link_runs`, also those that a state file brought."""
+    """Remove all links made here, also those that a state file brought."""
     manager = servermanager.ProxyManager().SMProxyManager
     names = [manager.GetLinkName(k) for k in range(manager.GetNumberOfLinks())]
     for name in names:
-        if name.startswith(LINK_PREFIX):
-            simple.RemoveSelectionLink(name)
+        if name.startswith((LINK_PREFIX, PROPERTY_PREFIX)):
+            manager.UnRegisterLink(name)
 
 
 class Translator:
@@ -97,67 +116,3 @@ class Translator:
                 select_cells(self.plot, cells)
         finally:
             self._busy = False
-
-
-class Follower:
-    """Calls a function with the selected runs whenever the selection changes.
-
-    Parameters
-    ----------
-    source : proxy
-        Whose selection is followed (one of linked sources is enough).
-    react : callable
-        Gets (n,) int64, ascending; empty when nothing is selected.
-    """
-
-    def __init__(self, source: Any, react: Callable[[np.ndarray], None]) -> None:
-        self.source = source
-        self.react = react
-        self.runs: np.ndarray | None = None
-        self._tag = source.SMProxy.AddObserver("SelectionChangedEvent", self._changed)
-
-    def remove(self) -> None:
-        """Stop following."""
-        self.source.SMProxy.RemoveObserver(self._tag)
-
-    def _changed(self, *_event: Any) -> None:
-        runs = selected_cells(self.source)
-        # A link tells the source that told it: the same selection comes back.
-        if self.runs is not None and np.array_equal(runs, self.runs):
-            return
-        self.runs = runs
-        self.react(runs)
-
-
-def follow(
-    source: Any, graphs: Sequence[Any], crowded: Sequence[Any], views: Sequence[Any]
-) -> Follower:
-    """Let plots show the runs selected on a source; draw views again.
-
-    Parameters
-    ----------
-    source : proxy
-        Whose selection is followed.
-    graphs : sequence of proxy
-        Filters whose ``Runs`` becomes ``"0-4,9"``, or empty when nothing is selected.
-    crowded : sequence of proxy
-        Parallel coordinates: the same, but only while a density image stands for most of the runs.
-    views : sequence of proxy
-        Views that are drawn again.
-    """
-
-    def react(runs: np.ndarray) -> None:
-        text = format_runs(runs)
-        for graph in graphs:
-            graph.Runs = text
-        for plot in crowded:
-            plot.Runs = text if is_crowded(plot) else ""
-        for view in views:
-            view.SMProxy.StillRender()
-
-    return Follower(source, react)
-
-
-def is_crowded(plot: Any) -> bool:
-    """Whether parallel coordinates have too many runs to draw each as a line."""
-    return plot.SMProxy.GetDataInformation(0).GetNumberOfCells() > plot.DensityAbove

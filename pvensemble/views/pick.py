@@ -150,6 +150,24 @@ def areas_in_box(cells: Cells, rectangle: tuple[float, float, float, float]) -> 
     return full[hit].astype(np.int64)
 
 
+def glyphs_in_box(cells: Cells, x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+    """Return the glyphs (small convex polygons) that the rectangle of a drag touches.
+
+    A click, which has no size, takes the glyph with the nearest middle of those that it hits; of
+    several at the same place all.
+    """
+    hit = areas_in_box(cells, box(x0, y0, x1, y1))
+    if (x0, y0) != (x1, y1) or len(hit) < 2:
+        return hit
+    starts = cells.offsets[:-1][hit]
+    sizes = cells.offsets[1:][hit] - starts
+    corners = cells.corners
+    middles = np.array([corners[a : a + n].mean(axis=0) for a, n in zip(starts, sizes)])
+    distance = np.hypot(*(middles - (x0, y0)).T)
+    extent = np.ptp(corners[starts[0] : starts[0] + sizes[0]])
+    return hit[distance <= distance.min() + 1e-3 * extent]
+
+
 def near_axis(axis_x: np.ndarray, x: float, reach: float) -> int | None:
     """Return the axis at a plot coordinate, or None when none is in reach."""
     if len(axis_x) == 0:

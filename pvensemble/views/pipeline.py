@@ -15,6 +15,7 @@ from pvensemble.schema import (
     curve_array,
 )
 from pvensemble.views.data import fetch
+from pvensemble.views.picked import corner_runs
 from pvensemble.vtkdata.runs import RunsData
 
 READER, MEASURES, GROUPS = "EnsembleReader", "PerformanceMeasures", "RunGroups"
@@ -153,6 +154,11 @@ def accuracy_column(runs: Any) -> str | None:
     """The column that holds the accuracy at the present step, or None."""
     cells = fetch(runs).GetCellData()
     return next((m for m in ACCURACY_METRICS if cells.GetArray(m) is not None), None)
+
+
+def corners(runs: Any) -> list[str]:
+    """The run lowest and the run highest in the hyper-parameters, as values of ``Runs``."""
+    return [str(run) for run in corner_runs(RunsData(fetch(runs)))] or [""]
 
 
 def time_steps() -> list[float]:

@@ -1,0 +1,127 @@
+"""What the plots of layers need of the readers: which layer and kind of tensors are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from paraview import servermanager, simple
+
+from pvensemble.errors import SceneError
+from pvensemble.schema import ACTIVATION, CORRELATION, GRAM
+
+TENSORS_PORT = 1
+CKA = "cka"
+
+
+def recorded(reader: Any) -> dict[str, list[str]]:
+    """Return the layers that are recorded for each kind, in the order of the network."""
+    reader.UpdatePipelineInformation()
+    layers: dict[str, list[str]] = {}
+    for name in reader.TensorNames or ():
+        layer, kind = str(name).rsplit(".", 1)
+        layers.setdefault(kind, []).append(layer)
+    return layers
+
+
+def last_layer(reader: Any, kind: str = CORRELATION) -> str:
+    """Return the last layer that has a kind.
+
+    Raises
+    ------
+    SceneError
+        There is none; the message says how to record it.
+    """
+    layers = recorded(reader)
+    if not layers.get(kind):
+        there = ", ".join(sorted(layers)) or "no tensors"
+        raise SceneError(
+            f"{reader.FileName} holds no {kind}s of filters, which this scene shows (it holds "
+            f"{there}); record them while training: they are among the default kinds "
+            f"(record.kinds) of 'pvensemble train', and of Recorder when it is given a probe batch"
+        )
+    return layers[kind][-1]
+
+
+def tensors_of(reader: Any) -> Any:
+    """Return the second output of a reader."""
+    return servermanager.OutputPort(reader, TENSORS_PORT)
+
+
+def second_reader(reader: Any, name: str) -> Any:
+    """Return another reader of the same ensemble.
+
+    For tensors that are large and needed for one plot only: what is checked in a reader is read
+    for all plots at every step.
+    """
+    return simple.EnsembleReader(registrationName=name, FileName=reader.FileName)
+
+
+def check(
+    reader: Any, layers: Iterable[str], kinds: Iterable[str], instead_of: Iterable[str] = ()
+) -> None:
+    """Check layers and kinds in a reader, beside those that are checked.
+
+    Parameters
+    ----------
+    reader : proxy
+    layers, kinds : iterable of str
+        To check.
+    instead_of : iterable of str
+        Layers that are no longer needed.
+    """
+    available = recorded(reader)
+    known = dict.fromkeys(layer for names in available.values() for layer in names)
+    # While no layer is checked the kinds, which are all checked then, are nobody's choice.
+    kept = set(reader.Kinds) if len(reader.Layers) else set()
+    layers = (set(reader.Layers) - set(instead_of)) | set(layers)
+    kinds = kept | set(kinds)
+    reader.Layers = [layer for layer in known if layer in layers]
+    reader.Kinds = [kind for kind in available if kind in kinds]
+
+
+def kind_of(plot: Any) -> str:
+    """Return the kind of tensors that a plot shows now."""
+    if plot.SMProxy.GetXMLName() == "ActivationMaps":
+        return ACTIVATION
+    return GRAM if getattr(plot, "Measure", "") == CKA else CORRELATION
+
+
+class CheckedTensors:
+    """Keeps checked in the readers what plots need when their layer or measure is changed.
+
+    What the user has checked beside that stays.
+
+    Parameters
+    ----------
+    plots : sequence of proxy
+        With properties ``Tensors`` and ``Layer``.
+    """
+
+    def __init__(self, plots: Sequence[Any]) -> None:
+        self.plots = tuple(plots)
+        self._layers: dict[Any, set[str]] = {}
+        self._tags = [
+            (plot, plot.SMProxy.AddObserver("PropertyModifiedEvent", self._changed))
+            for plot in self.plots
+        ]
+        self._changed()
+
+    def remove(self) -> None:
+        """Leave the readers as they are from now on."""
+        for plot, tag in self._tags:
+            plot.SMProxy.RemoveObserver(tag)
+
+    def _changed(self, *_event: Any) -> None:
+        needs: dict[Any, tuple[Any, set, set]] = {}
+        for plot in self.plots:
+            reader = plot.Tensors
+            if reader is not None and str(plot.Layer):
+                _, layers, kinds = needs.setdefault(reader.SMProxy, (reader, set(), set()))
+                layers.add(str(plot.Layer))
+                kinds.add(kind_of(plot))
+        for proxy, (reader, layers, kinds) in needs.items():
+            before = self._layers.get(proxy, set())
+            if layers != before or not kinds <= set(reader.Kinds):
+                check(reader, layers, kinds, instead_of=before - layers)
+            self._layers[proxy] = layers
