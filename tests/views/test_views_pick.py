@@ -108,6 +108,20 @@ def test_points():
     assert pick.points_in_box(dots, (0.5, -0.5, 1.5, 0.5)).tolist() == [0]
 
 
+GLYPHS = cells(square(0, 0), [(0.6, 0.2), (1.4, 0.2), (1.0, 0.9)], [], square(3, 3), square(3, 3))
+
+
+def test_a_click_takes_the_glyph_whose_middle_is_nearest():
+    assert pick.glyphs_in_box(GLYPHS, 0.7, 0.5, 0.7, 0.5).tolist() == [0]
+    assert pick.glyphs_in_box(GLYPHS, 0.9, 0.4, 0.9, 0.4).tolist() == [1]
+    assert pick.glyphs_in_box(GLYPHS, 3.2, 3.2, 3.2, 3.2).tolist() == [3, 4]
+    assert pick.glyphs_in_box(GLYPHS, 2.5, 2.5, 2.5, 2.5).tolist() == []
+
+
+def test_a_drag_takes_all_glyphs_it_touches():
+    assert pick.glyphs_in_box(GLYPHS, 0.9, 0.4, 0.8, 0.5).tolist() == [0, 1]
+
+
 def test_the_axis_in_reach():
     x = np.array([0.0, 5.0, 10.0])
     assert pick.near_axis(x, 5.3, 0.5) == 1

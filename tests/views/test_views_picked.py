@@ -1,0 +1,77 @@
+"""The order of picks, and which run each of several maps shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pvensemble.schema import COMPLETE, DIVERGED
+from pvensemble.store import HyperParameter
+from pvensemble.views.picked import PickOrder, corner_runs, runs_to_show
+from pvensemble.vtkdata.runs import RunsData, runs_to_polydata
+
+CYAN, RED = 0, 8
+
+
+def test_runs_are_kept_in_the_order_in_which_they_were_picked():
+    order = PickOrder()
+    assert order.update([7]) == [7]
+    assert order.update([3, 7]) == [7, 3]
+    assert order.update([3, 5, 7]) == [7, 3, 5]
+    assert order.update([3, 5]) == [3, 5]
+    assert order.update([5, 7]) == [5, 7]
+    assert order.update([]) == []
+    assert order.update([9, 2, 4]) == [2, 4, 9]
+
+
+@pytest.mark.parametrize(
+    ("picked", "shown"),
+    [
+        ([], [CYAN, RED]),
+        ([4], [4, RED]),
+        ([RED], [RED, CYAN]),
+        ([4, 2], [4, 2]),
+        ([4, 2, 6], [4, 6]),
+    ],
+)
+def test_the_first_map_shows_the_first_pick_and_the_last_map_the_last(picked, shown):
+    assert runs_to_show(picked, [CYAN, RED], 2) == shown
+
+
+def test_more_or_fewer_maps_than_picks():
+    assert runs_to_show([4, 2, 6], [CYAN, RED], 1) == [6]
+    assert runs_to_show([], [RED], 1) == [RED]
+    assert runs_to_show([4, 2, 6], [CYAN, RED], 3) == [4, 2, 6]
+    assert runs_to_show([4, 2, 6, 1], [CYAN, RED], 3) == [4, 2, 1]
+    assert runs_to_show([4, 2], [CYAN, RED], 3) == [4, 2, 2]
+    assert runs_to_show([], [0], 2) == [0, 0]
+    assert runs_to_show([0], [0], 2) == [0, 0]
+    assert runs_to_show([], [], 2) == []
+
+
+def runs(states=(), **columns) -> RunsData:
+    n_runs = len(next(iter(columns.values())))
+    table = {"run_index": np.arange(n_runs), **{k: np.array(v) for k, v in columns.items()}}
+    table["state"] = np.array([COMPLETE if k not in states else DIVERGED for k in range(n_runs)])
+    parameters = [HyperParameter(name, "float") for name in columns]
+    return RunsData(runs_to_polydata(table, {}, parameters))
+
+
+class TestCorners:
+    grid = {"a": [1, 1, 1, 2, 2, 2, 9, 9, 9], "b": [5, 4, 6, 5, 4, 6, 5, 4, 6]}
+
+    def test_the_lowest_and_the_highest_of_two_hyper_parameters(self):
+        assert corner_runs(runs(**self.grid)) == [1, 8]
+
+    def test_what_does_not_vary_does_not_count(self):
+        assert corner_runs(runs(same=[3] * 9, **self.grid)) == [1, 8]
+
+    def test_a_diverged_run_is_shown_only_where_all_diverged(self):
+        assert corner_runs(runs(states=(1, 8), **self.grid)) == [0, 6]
+        assert corner_runs(runs(states=range(9), **self.grid)) == [1, 8]
+        assert corner_runs(runs(states=set(range(9)) - {4}, **self.grid)) == [4]
+
+    def test_without_numbers_the_first_and_the_last_run(self):
+        assert corner_runs(runs(optimizer=["adam", "sgd", "adam"])) == [0, 2]
+        assert corner_runs(runs(a=[2.0])) == [0]
+        assert corner_runs(runs(a=[])) == []
