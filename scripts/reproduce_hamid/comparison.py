@@ -6,7 +6,7 @@ import numpy as np
 
 from reproduce_hamid import paper
 from reproduce_hamid.findings import Finding, judge
-from reproduce_hamid.statistics import SEED, N_RESAMPLES, Statistic, bootstrap, spearman, torus_p
+from reproduce_hamid.statistics import N_RESAMPLES, SEED, Statistic, bootstrap, spearman, torus_p
 
 
 def grid(kept: dict, values: list) -> np.ndarray:

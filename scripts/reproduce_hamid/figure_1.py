@@ -1,4 +1,4 @@
-"""Scene of the paper's figure 1: parallel coordinates, heat map, accuracy and loss of the selection.
+"""Scene of the paper's figure 1: parallel coordinates, heat map, curves of the chosen runs.
 
 Rendered by ``pvensemble render --scene``; what the paper fixed comes as JSON in ``HAMID_FIGURE``:
 ``p1_step``, ``interval``, ``clamps`` (P1, P2, P3), ``high`` and ``low`` (runs).

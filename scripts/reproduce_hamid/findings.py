@@ -1,7 +1,6 @@
 """The findings on one data set, one function each, with the rule that judges it.
 
-The rules were fixed before the numbers were seen, except for the scale of times, which is the
-paper's. A finding *holds*, holds *partly* or *does not hold*; ``said`` states ours in a sentence.
+A finding *holds*, holds *partly* or *does not hold*; ``said`` states ours in a sentence.
 """
 
 from __future__ import annotations
@@ -94,7 +93,8 @@ def measures_agree(study: Study) -> Finding:
             all(s.low > 0.5 for s in found) and agreement.value >= 0.9,
             all(s.low > 0 for s in found),
         ),
-        f"rank correlations {', '.join(f'{s.value:+.2f} ({a}-{b})' for s, (a, b) in zip(found, pairs))}",
+        "rank correlations "
+        + ", ".join(f"{s.value:+.2f} ({a}-{b})" for s, (a, b) in zip(found, pairs)),
     )
 
 
@@ -110,13 +110,13 @@ def single_axes(study: Study) -> Finding:
         )
         for name, p in (("learning rate", study.learning_rate), ("momentum", study.momentum))
     ]
-    weak = [s.value <= 0.5 for s in (learning, momentum)]
+    most = max(learning.value, momentum.value)
     return Finding(
         "2",
-        "holds when neither axis explains more than half of the variance of P1; partly when one "
-        "does not",
+        "holds when neither axis explains more than half of the variance of P1; partly when "
+        "neither explains more than 80 %",
         (learning, momentum, both, *sides),
-        judge(all(weak), any(weak)),
+        judge(most <= 0.5, most <= 0.8),
         f"the learning rate explains {learning.value:.0%} of the variance of P1, the momentum "
         f"{momentum.value:.0%}, both together in lr/(1-m) {both.value:.0%}",
     )
@@ -198,7 +198,9 @@ def judged_early(study: Study) -> Finding:
     later = np.flatnonzero(study.steps >= study.p1_step)
     rates = [area_under_curve(study.accuracy[high, t], study.accuracy[low, t]) for t in later]
     losses = [area_under_curve(study.loss[low, t], study.loss[high, t]) for t in later]
-    above = Statistic("least chance over all later steps that a high run beats a low one", min(rates))
+    above = Statistic(
+        "least chance over all later steps that a high run beats a low one", min(rates)
+    )
     below = Statistic("the same for the loss", min(losses))
     return Finding(
         "5",
@@ -214,10 +216,10 @@ def judged_early(study: Study) -> Finding:
 def embedding_pattern(study: Study) -> Finding:
     """Finding 6."""
     cyan = study.corner(False, False)
-    cluster = compactness("mean distance among the cyan corner, relative to all", study.points, cyan)
-    mixed = smoothness(
-        "hyper-parameters told by the 5 neighbours in the embedding", study.points, study.parameters
+    cluster = compactness(
+        "mean distance among the cyan corner, relative to all", study.points, cyan
     )
+    mixed, matched = told_by_neighbours(study)
     far = outlyingness(study.points)
     green = [
         Statistic(f"mean percentile of isolation of the corner {name}", float(far[corner].mean()))
@@ -232,15 +234,29 @@ def embedding_pattern(study: Study) -> Finding:
         "6",
         "holds when the cyan corner is closer together than random runs (p < 0.05), a green "
         "corner is isolated (75th percentile) and neighbours tell less than half of the "
-        "hyper-parameters; partly when one of them",
-        (cluster, *green, mixed, Statistic("stress of the embedding", study.stress)),
+        "hyper-parameters; partly when the first and one of the others",
+        (cluster, *green, mixed, Statistic("stress of the embedding", study.stress), matched),
         judge(
-            clustered and outliers and mixed.value < 0.5, clustered or outliers or mixed.value < 0.5
+            clustered and outliers and mixed.value < 0.5,
+            clustered and (outliers or mixed.value < 0.5),
         ),
         f"the cyan corner {'is' if clustered else 'is not'} a cluster, green runs "
         f"{'are' if outliers else 'are no'} outliers, and colours are "
         f"{'mixed' if mixed.value < 0.5 else 'smooth'}: neighbours tell {mixed.value:.0%} of the "
         "hyper-parameters",
+    )
+
+
+def told_by_neighbours(study: Study) -> tuple[Statistic, Statistic]:
+    """Return how smooth colours are in the paper's embedding, and with filters matched instead."""
+    name = "hyper-parameters told by the 5 neighbours in the embedding"
+    return (
+        smoothness(name, study.points, study.parameters),
+        smoothness(
+            "the same when filters are matched, not reordered by clusters",
+            study.matched_points,
+            study.parameters,
+        ),
     )
 
 
@@ -290,7 +306,9 @@ def counts_over_time(study: Study, key: str = "7b") -> Finding:
     unmixing = _unmixing(study, layer.counts, early, late)
     found = (
         Statistic("step after which cyan stays above red", -1 if initial is None else initial),
-        Statistic("mean percentile of the count afterwards, cyan corner", float(cyan[after].mean())),
+        Statistic(
+            "mean percentile of the count afterwards, cyan corner", float(cyan[after].mean())
+        ),
         Statistic("the same, red corner", float(red[after].mean())),
         Statistic("percentile of the cyan corner at the end", float(cyan[-1])),
         Statistic("percentile of the red corner at the end", float(red[-1])),
@@ -315,7 +333,11 @@ def counts_over_time(study: Study, key: str = "7b") -> Finding:
     else:
         rule += "; partly when cyan stays above red"
         verdict = judge(ends, initial is not None)
-    since = "cyan never stays above red" if initial is None else f"cyan is above red from step {initial}"
+    since = (
+        "cyan never stays above red"
+        if initial is None
+        else f"cyan is above red from step {initial}"
+    )
     return Finding(
         key,
         rule,
@@ -335,7 +357,7 @@ def first_lasting(true: np.ndarray) -> int | None:
 
 
 def thirds(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which steps lie in the first and in the last third; step 0, before training, in none."""
+    """Return which steps lie in the first (without step 0) and in the last third."""
     return (steps > 0) & (steps <= steps[-1] / 3), steps > steps[-1] * 2 / 3
 
 
@@ -374,14 +396,12 @@ def stability_sign(study: Study) -> Finding:
 
 def smooth_colors(study: Study) -> Finding:
     """Finding 9, the embedding; whether it is smoother than on MNIST compares data sets."""
-    told = smoothness(
-        "hyper-parameters told by the 5 neighbours in the embedding", study.points, study.parameters
-    )
+    told, matched = told_by_neighbours(study)
     return Finding(
         "9a",
         "holds when neighbours in the embedding tell more than half of the hyper-parameters "
         "(p < 0.05); partly when more than chance",
-        (told, Statistic("stress of the embedding", study.stress)),
+        (told, Statistic("stress of the embedding", study.stress), matched),
         judge(told.value > 0.5 and told.p < 0.05, told.p < 0.05),
         f"neighbours tell {told.value:.0%} of the hyper-parameters",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def describe(path: Path) -> dict:
         "evaluate_every": int(np.median(np.diff(evaluated))),
         "record_every": int(np.median(np.diff(recorded))) if len(recorded) > 1 else 0,
         "versions": summary["versions"],
-        "minutes": round((files[-1] - files[0]) / 60, 1) if files else None,
+        "minutes": round((files[-1] - files[0]) / 60) if files else None,
+        "n_cores": os.cpu_count(),
     }
 
 
@@ -69,9 +71,11 @@ def result(study: Study, found: list[Finding], made: dict, seeds: dict | None) -
 
 
 def _rounded(values: np.ndarray) -> list:
-    return [[float(f"{v:.7g}") for v in row] for row in values] if values.ndim == 2 else [
-        float(f"{v:.7g}") for v in values
-    ]
+    return (
+        [[float(f"{v:.7g}") for v in row] for row in values]
+        if values.ndim == 2
+        else [float(f"{v:.7g}") for v in values]
+    )
 
 
 def save(kept: dict, folder: Path) -> Path:

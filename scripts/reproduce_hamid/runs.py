@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from pvensemble.numerics.embedding import embed
 from pvensemble.numerics.filter_counts import FilterCounts
 from pvensemble.numerics.lab_colors import lab_colors
+from pvensemble.numerics.similarity import matched_similarity, run_vectors
+
+from pvensemble.numerics.embedding import embed
 from pvensemble.numerics.measures import normalized, performance_table, stability
-from pvensemble.numerics.similarity import run_vectors
 from pvensemble.schema import CORRELATION, DIVERGED, LOSS_METRICS, TEST_ACCURACY
 from pvensemble.store import Ensemble
 from reproduce_hamid import paper
@@ -57,7 +57,9 @@ class Study:
     clamps : dict
     layers : dict of str to Layer
     points : (n_runs, 2) float
-        Embedding of the runs by the similarity of their filter correlations.
+        Embedding of the runs by the similarity of their filter correlations, the paper's.
+    matched_points : (n_runs, 2) float
+        The same by the similarity after optimal matching of the filters.
     stress : float
     colors : (n_runs, 3) int
         RGB by learning rate and momentum.
@@ -83,6 +85,7 @@ class Study:
     clamps: dict
     layers: dict[str, Layer]
     points: np.ndarray
+    matched_points: np.ndarray
     stress: float
     colors: np.ndarray
     n_diverged: int = 0
@@ -151,11 +154,12 @@ def measure(data_set: str, path: Path) -> Study:
     clamps = paper.DATA_SETS[data_set].clamps or shown_ranges(measures, ~diverged)
     heat = (normalized(measures["P1"], clamps["P1"]) + normalized(measures["P2"], clamps["P2"])) / 2
     names = [n for n in ensemble.layers if n.startswith("conv")]
-    layers, vectors = {}, None
+    layers, vectors, matched = {}, None, None
     for name in names:
         layers[name], stack = correlations(ensemble, name, similarity_step)
         if name == paper.SIMILARITY_LAYER:
             vectors = run_vectors(stack, threshold=paper.THRESHOLD)
+            matched = embed(distances=1 - matched_similarity(stack), method="mds", seed=0)
     embedding = embed(vectors=vectors, method="mds", seed=0)
     test = None
     if TEST_ACCURACY in ensemble.metric_names:
@@ -180,6 +184,7 @@ def measure(data_set: str, path: Path) -> Study:
         clamps=clamps,
         layers=layers,
         points=embedding.points,
+        matched_points=matched.points,
         stress=embedding.stress,
         colors=lab_colors(table["learning_rate"], table["momentum"]),
         n_diverged=int(diverged.sum()),

@@ -50,8 +50,7 @@ def bootstrap(name: str, statistic: Callable[..., float], *arrays: np.ndarray) -
     rng = np.random.default_rng(SEED)
     n = len(arrays[0])
     draws = [
-        statistic(*(x[chosen] for x in arrays))
-        for chosen in rng.integers(0, n, (N_RESAMPLES, n))
+        statistic(*(x[chosen] for x in arrays)) for chosen in rng.integers(0, n, (N_RESAMPLES, n))
     ]
     low, high = np.percentile(draws, [2.5, 97.5])
     return Statistic(name, float(statistic(*arrays)), float(low), float(high))
@@ -85,7 +84,7 @@ def explained(residuals: np.ndarray, y: np.ndarray) -> float:
 
 
 def smoothness(
-    name: str, points: np.ndarray, parameters: np.ndarray, k: int = 5, *, n: int = N_RESAMPLES
+    name: str, points: np.ndarray, parameters: np.ndarray, k: int = 5, *, n: int | None = None
 ) -> Statistic:
     """How well neighbours in a plot tell a run's hyper-parameters.
 
@@ -111,6 +110,7 @@ def smoothness(
 
     found = bootstrap(name, mean, ranks - weights @ ranks, ranks)
     rng = np.random.default_rng(SEED)
+    n = n or N_RESAMPLES
     shuffled = (ranks[rng.permutation(len(ranks))] for _ in range(n))
     reached = sum(mean(s - weights @ s, s) >= found.value for s in shuffled)
     return Statistic(name, found.value, found.low, found.high, (reached + 1) / (n + 1))
@@ -144,7 +144,7 @@ def isotonic(grid: np.ndarray) -> np.ndarray:
     return fit
 
 
-def unmonotonic(name: str, grid: np.ndarray, *, n: int = 200) -> Statistic:
+def unmonotonic(name: str, grid: np.ndarray, *, n: int | None = None) -> Statistic:
     """Share of a map's variance that the best fit monotone along both axes leaves.
 
     Parameters
@@ -166,6 +166,7 @@ def unmonotonic(name: str, grid: np.ndarray, *, n: int = 200) -> Statistic:
     fits = [isotonic(g) for g in turned]
     left = [((g - f) ** 2).sum() for g, f in zip(turned, fits)]
     best = int(np.argmin(left))
+    n = n or N_RESAMPLES // 5
     noise = np.sqrt((np.diff(turned[best], 2, axis=0) ** 2).mean() / 6)
     rng = np.random.default_rng(SEED)
     reached = 0
@@ -215,7 +216,7 @@ def torus_p(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def compactness(
-    name: str, points: np.ndarray, chosen: np.ndarray, *, n: int = N_RESAMPLES
+    name: str, points: np.ndarray, chosen: np.ndarray, *, n: int | None = None
 ) -> Statistic:
     """Mean distance among chosen runs relative to that among all (below 1: a cluster).
 
@@ -228,6 +229,7 @@ def compactness(
 
     overall = mean(np.arange(len(points)))
     value = mean(chosen)
+    n = n or N_RESAMPLES
     rng = np.random.default_rng(SEED)
     reached = sum(
         mean(rng.choice(len(points), len(chosen), replace=False)) <= value for _ in range(n)
