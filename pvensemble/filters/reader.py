@@ -7,7 +7,9 @@ time, so that colouring by it animates; the whole curves are field data.
 
 Port 1, "Tensors": one volume (x, y = matrix, z = run) for each checked layer and kind of each
 chosen group, named ``g000/conv1.weight``. Only what is checked is read, by default nothing. Its
-field data ``run_index`` says which run each slice is.
+field data ``run_index`` says which run each slice is, ``step`` the recorded step and ``shape`` what
+a slice was before it was tiled. Activations bring the images that they are of, one slice for all
+runs: ``g000/probe.image``.
 """
 
 from __future__ import annotations
@@ -238,6 +240,8 @@ class EnsembleReader(EnsembleAlgorithm):
             for layer in _enabled(self._selections["layers"])
             for kind in _enabled(self._selections["kinds"])
         ]
+        shown = dict.fromkeys(group for group, _, kind in wanted if kind == schema.ACTIVATION)
+        wanted += [(group, *schema.PROBE_IMAGES) for group in shown]
         blocks = 0
         for position, (group, layer, kind) in enumerate(wanted):
             if self.aborted():
@@ -260,9 +264,14 @@ class EnsembleReader(EnsembleAlgorithm):
             return None
         recorded = time.snap(steps, step)
         stack = group.tensor(layer, kind, recorded)
-        volume = image_from_stack(stack if chosen.all() else stack[chosen], kind)
-        add_field(volume.GetFieldData(), schema.RUN_INDEX, group.run_indices[chosen])
-        add_field(volume.GetFieldData(), "step", np.array([recorded], np.int64))
+        is_of_runs = (layer, kind) != schema.PROBE_IMAGES
+        volume = image_from_stack(stack[chosen] if is_of_runs and not chosen.all() else stack, kind)
+        field = volume.GetFieldData()
+        if is_of_runs:
+            add_field(field, schema.RUN_INDEX, group.run_indices[chosen])
+        add_field(field, "step", np.array([recorded], np.int64))
+        shape = group.tensor_shape(layer, kind, recorded)
+        add_field(field, "shape", np.array(shape, np.int64))
         return volume
 
     def _choose_anew(self) -> None:

@@ -156,6 +156,10 @@ class Group:
         entry = self._entry(layer, kind, step)
         return untile(self._read(entry, kind), entry.shape)
 
+    def tensor_shape(self, layer: str, kind: str, step: int) -> tuple:
+        """Return the shape of one run's tensor as it was recorded, before tiling."""
+        return self._entry(layer, kind, step).shape
+
     def metric_rows(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return for each metric its steps (n,) int64 and values (n, n_runs) float64."""
         for segment in self._index.segments[self._segments_read :]:

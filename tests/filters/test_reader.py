@@ -232,6 +232,30 @@ def test_unchanged_choice_reads_nothing_again(truth):
     assert reader.GetMTime() == before
 
 
+def test_activations_bring_their_images_and_volumes_their_shape(tmp_path):
+    kinds = (schema.CORRELATION, schema.ACTIVATION)
+    made = make_ensemble(tmp_path / "maps.pvens", n_lr=2, n_momentum=2, groups=2, kinds=kinds)
+    reader = reader_of(made.path)
+    reader.UpdateInformation()
+    reader.GetLayers().EnableArray("conv2")
+    reader.GetGroups().DisableArray("g000")
+    volumes = blocks(reader, 100)
+    assert list(volumes) == ["g001/conv2.correlation", "g001/conv2.activation", "g001/probe.image"]
+    shapes = {
+        name: to_numpy(volume.GetFieldData().GetArray("shape")).tolist()
+        for name, volume in volumes.items()
+    }
+    assert shapes["g001/conv2.correlation"] == [6, 6]
+    assert shapes["g001/conv2.activation"] == [6, 2, 5, 5]
+    assert shapes["g001/probe.image"] == [1, 2, 7, 7]
+    images = stack_from_image(volumes["g001/probe.image"], "image")
+    expected = np.arange(98).reshape(2, 7, 7).transpose(1, 0, 2).reshape(1, 7, 14) / 1000
+    np.testing.assert_allclose(images, expected, rtol=1e-6)
+    assert not volumes["g001/probe.image"].GetFieldData().HasArray("run_index")
+    reader.GetKinds().DisableArray("activation")
+    assert list(blocks(reader, 100)) == ["g001/conv2.correlation"]
+
+
 # -- live -----------------------------------------------------------------------------------------
 def test_new_steps_appear_while_training_writes(tmp_path):
     make_ensemble(tmp_path / "live.pvens", n_lr=2, n_momentum=2, finish=False)
