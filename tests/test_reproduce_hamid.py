@@ -3,6 +3,7 @@ whole script on a tiny ensemble."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from sklearn.datasets import load_digits
 from sklearn.isotonic import IsotonicRegression
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
@@ -298,3 +300,55 @@ def run(*arguments) -> subprocess.CompletedProcess:
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+# -- the whole script -----------------------------------------------------------------------------
+
+TINY = (
+    *("steps=12", "evaluate.every=2", "record.every=2", "record.probe=32"),
+    *("data.train=600", "data.validation=100", "train.batch_size=16"),
+    *("model.conv1=3", "model.conv2=6", "model.fc1=16"),
+)
+SMALL_GRID = (
+    "session.space.learning_rate=0.0059049,0.01,0.0161051",
+    "session.space.momentum=0.31381059609,0.6561,0.9",
+)
+
+
+def write_digits(folder: Path) -> None:
+    """Write scikit-learn's digits as MNIST's files: 28 x 28, the last 300 as test images."""
+    digits = load_digits()
+    images = np.kron(digits.images, np.ones((3, 3))) / 16 * 255
+    images = np.pad(images, ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
+    folder.mkdir(parents=True)
+    for name, part in (("train", slice(None, -300)), ("t10k", slice(-300, None))):
+        for kind, magic, values in (
+            ("images-idx3", 2051, images[part]),
+            ("labels-idx1", 2049, digits.target[part].astype(np.uint8)),
+        ):
+            head = np.array([magic, *values.shape], ">i4").tobytes()
+            with gzip.open(folder / f"{name}-{kind}-ubyte.gz", "wb") as file:
+                file.write(head + values.tobytes())
+
+
+def test_script_trains_computes_and_reports_and_keeps_what_is_there(tmp_path):
+    write_digits(tmp_path / "data" / "MNIST" / "raw")
+    where = ("--data", tmp_path / "data", "-o", tmp_path / "out", "--docs", tmp_path / "docs")
+    options = ("--seeds", "2", "--no-figures", "--set", *TINY)
+    done = run("mnist", *where, *options, *SMALL_GRID)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "docs" / "reproduction" / "hamid.md").read_text()
+    assert "9 (9 complete)" in text
+    assert "| MNIST | cyan | 2 |" in text
+    assert "P1 is best at" in text
+    assert text.count("Not trained") == 0
+    made = json.loads((tmp_path / "docs" / "reproduction" / "hamid-mnist.json").read_text())
+    assert made["times"] == {"p1_step": 2, "interval": [2, 12], "similarity_step": 10}
+    assert [f["key"] for f in made["findings"]] == ["1", "2", "3", "4", "5", "6", "7a", "7b"]
+    assert len(made["runs"]["p1"]) == 9
+    before = (tmp_path / "out" / "mnist.pvens").stat().st_mtime_ns
+    again = run("mnist", *where, *options, *SMALL_GRID)
+    assert again.returncode == 0, again.stderr
+    assert "run-steps" not in again.stdout + again.stderr
+    assert (tmp_path / "out" / "mnist.pvens").stat().st_mtime_ns == before
+    assert (tmp_path / "docs" / "reproduction" / "hamid.md").read_text() == text

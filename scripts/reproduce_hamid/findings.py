@@ -195,6 +195,11 @@ def judged_early(study: Study) -> Finding:
         f"(by chance {len(high) ** 2 / len(final):.1f})",
         len(best & set(high)),
     )
+    agree = first_lasting(np.array([spearman(a, final) > 0.9 for a in study.accuracy.T]))
+    since = Statistic(
+        "step from which on accuracy and final accuracy correlate above 0.9 (-1: never)",
+        -1 if agree is None else int(study.steps[agree]),
+    )
     later = np.flatnonzero(study.steps >= study.p1_step)
     rates = [area_under_curve(study.accuracy[high, t], study.accuracy[low, t]) for t in later]
     losses = [area_under_curve(study.loss[low, t], study.loss[high, t]) for t in later]
@@ -206,7 +211,7 @@ def judged_early(study: Study) -> Finding:
         "5",
         "holds when early and final accuracy correlate above 0.5 with certainty and a high run "
         "beats a low one with a chance of 0.9 at every later step; partly when either",
-        (early, kept, above, below),
+        (early, since, kept, above, below),
         judge(early.low > 0.5 and above.value >= 0.9, early.low > 0.5 or above.value >= 0.9),
         f"accuracy at step {study.p1_step} and at the end correlate {early.value:+.2f}; "
         f"{kept.value:.0f} of the {len(high)} best stay among them",
@@ -305,7 +310,7 @@ def counts_over_time(study: Study, key: str = "7b") -> Finding:
     early, late = thirds(layer.steps)
     unmixing = _unmixing(study, layer.counts, early, late)
     found = (
-        Statistic("step after which cyan stays above red", -1 if initial is None else initial),
+        Statistic("step from which cyan stays above red (-1: never)", -1 if initial is None else initial),
         Statistic(
             "mean percentile of the count afterwards, cyan corner", float(cyan[after].mean())
         ),

@@ -225,7 +225,7 @@ def compactness(
     distance = np.linalg.norm(points[:, None] - points[None], axis=2)
 
     def mean(some: np.ndarray) -> float:
-        return distance[np.ix_(some, some)].sum() / (len(some) * (len(some) - 1))
+        return distance[np.ix_(some, some)].sum() / max(len(some) * (len(some) - 1), 1)
 
     overall = mean(np.arange(len(points)))
     value = mean(chosen)

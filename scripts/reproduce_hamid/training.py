@@ -51,5 +51,5 @@ def train(preset: str, path: Path, data: Path, settings: Sequence[str]) -> None:
 def grid_settings(rates: Sequence[float], momenta: Sequence[float], seeds: int) -> list[str]:
     """Return the settings of a small grid with other initial weights, without tensors but conv2."""
     spaces = {"learning_rate": rates, "momentum": momenta, "seed": range(1, seeds + 1)}
-    chosen = [f"session.space.{k}={','.join(map(str, v))}" for k, v in spaces.items()]
+    chosen = [f"session.space.{k}=[{','.join(map(str, v))}]" for k, v in spaces.items()]
     return [*chosen, f"record.layers={paper.SIMILARITY_LAYER}", "record.kinds=correlation"]
