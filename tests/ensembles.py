@@ -9,7 +9,7 @@ Used by the tests of the filters, the plug-in, the views and the command line::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ import numpy as np
 from pvensemble import schema
 from pvensemble.store import EnsembleWriter, HyperParameter, LayerInfo, RunInfo, SessionInfo
 
+KINDS = (schema.WEIGHT, schema.GRADIENT, schema.CORRELATION)
 LAYERS = (
-    LayerInfo("conv1", "Conv2d", (4, 1, 3, 3), schema.KINDS),
-    LayerInfo("conv2", "Conv2d", (6, 4, 3, 3), schema.KINDS),
+    LayerInfo("conv1", "Conv2d", (4, 1, 3, 3), KINDS),
+    LayerInfo("conv2", "Conv2d", (6, 4, 3, 3), KINDS),
 )
 SESSIONS = (SessionInfo("coarse", "#1f77b4", {}), SessionInfo("fine", "#d62728", {}))
 
@@ -59,6 +60,7 @@ def make_ensemble(
     sessions: int = 1,
     categorical: bool = False,
     finish: bool = True,
+    kinds: Sequence[str] = KINDS,
 ) -> Truth:
     """Write an ensemble and return what is in it.
 
@@ -83,6 +85,9 @@ def make_ensemble(
         Add hyper-parameters ``optimizer`` (text), ``nesterov`` (bool) and ``batch_size`` (int).
     finish : bool
         False leaves all runs RUNNING (but for the diverged ones).
+    kinds : sequence of str
+        What is recorded of every layer, see `tensor`; with activations two probe images of 7 x 7,
+        counted in thousandths, at the first recorded step.
     """
     steps = np.asarray(steps, np.int64)
     truth = _truth(path, n_lr, n_momentum, steps, recorded_steps, diverged, categorical, finish)
@@ -95,7 +100,8 @@ def make_ensemble(
         provenance={"config": "synthetic"},
     ) as writer:
         for indices in truth.groups:
-            group = writer.create_group(_runs(truth, indices, sessions), list(LAYERS))
+            layers = [replace(layer, kinds=tuple(kinds)) for layer in LAYERS]
+            group = writer.create_group(_runs(truth, indices, sessions), layers)
             _write_group(group, truth, indices, diverged, finish)
             group.close()
         writer.finish()
@@ -128,8 +134,18 @@ def accuracy_curves(rates: np.ndarray, momenta: np.ndarray, steps: np.ndarray) -
 
 
 def tensor(layer: LayerInfo, kind: str, step: int, indices: np.ndarray) -> np.ndarray:
-    """Return the tensor of some runs: every value says which run, step and place it is of."""
-    shape = (layer.shape[0],) * 2 if kind == schema.CORRELATION else layer.shape
+    """Return the tensor of some runs: every value says which run, step and place it is of.
+
+    Correlations are (n_filters, n_filters), activations of 2 images (n_filters, 2, 5, 5), Gram
+    matrices of 2 minibatches (2, 4, 4), none of them what such a thing may be.
+    """
+    n_filters = layer.shape[0]
+    shapes = {
+        schema.CORRELATION: (n_filters, n_filters),
+        schema.ACTIVATION: (n_filters, 2, 5, 5),
+        schema.GRAM: (2, 4, 4),
+    }
+    shape = shapes.get(kind, layer.shape)
     place = np.arange(np.prod(shape), dtype=np.float32).reshape(shape) / 1000
     run = np.asarray(indices, np.float32).reshape((-1,) + (1,) * len(shape))
     return run + np.float32(step / 1000) + place + np.float32(10 * schema.KINDS.index(kind))
@@ -186,9 +202,12 @@ def _write_group(group, truth: Truth, indices, diverged, finish: bool) -> None:
         if stop in truth.recorded_steps:
             tensors = {
                 (layer.name, kind): tensor(layer, kind, stop, indices)
-                for layer in LAYERS
+                for layer in group.layers
                 for kind in layer.kinds
             }
+            if stop == truth.recorded_steps[0] and schema.ACTIVATION in group.layers[0].kinds:
+                images = np.arange(2 * 49, dtype=np.float32).reshape(1, 1, 2, 7, 7) / 1000
+                tensors[schema.PROBE_IMAGES] = images
         group.commit(stop, tensors, metrics if rows.any() else {})
         done = stop
     bad = [i for i in here if indices[i] in diverged]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pvensemble import __version__
 from pvensemble.errors import NotRecordedError, did_you_mean
-from pvensemble.schema import ACCURACY_METRICS, LOSS_METRICS, STATES
+from pvensemble.schema import ACCURACY_METRICS, KINDS, LOSS_METRICS, STATES
 from pvensemble.store.files import unreadable
 from pvensemble.store.group import Group
 from pvensemble.store.manifest import (
@@ -213,7 +213,7 @@ class Ensemble:
     def summary(self) -> dict:
         """Return what `pvensemble info --json` prints."""
         states = Counter(s.state for g in self.groups for s in g.index.states)
-        kinds = dict.fromkeys(kind for g in self.groups for _, kind in g.index.tensors)
+        kinds = {kind for g in self.groups for _, kind in g.index.tensors}
         return {
             "name": self.name,
             "path": os.fspath(self.path),
@@ -226,7 +226,7 @@ class Ensemble:
                 {"name": p.name, "type": p.type, "scale": p.scale} for p in self.hyper_parameters
             ],
             "layers": self.layers,
-            "kinds": list(kinds),
+            "kinds": [k for k in KINDS if k in kinds] + sorted(kinds - {*KINDS}),
             "metrics": self.metric_names,
             "recorded_steps": self.recorded_steps,
             "groups": [_group_summary(g) for g in self.groups],

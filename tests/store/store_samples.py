@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pvensemble.schema import KINDS
 from pvensemble.store import (
     EnsembleWriter,
     GroupWriter,
@@ -16,7 +17,7 @@ from pvensemble.store import (
 )
 
 LAYERS = [
-    LayerInfo("conv1", "Conv2d", (3, 2, 5, 4), ("weight", "gradient", "correlation")),
+    LayerInfo("conv1", "Conv2d", (3, 2, 5, 4), KINDS),
     LayerInfo("features.0", "Linear", (4, 6), ("weight",)),
 ]
 HYPER_PARAMETERS = [
@@ -29,6 +30,8 @@ SHAPES = {
     ("conv1", "weight"): (3, 2, 5, 4),
     ("conv1", "gradient"): (3, 2, 5, 4),
     ("conv1", "correlation"): (3, 3),
+    ("conv1", "activation"): (3, 2, 4, 5),
+    ("conv1", "gram"): (2, 4, 4),
     ("features.0", "weight"): (4, 6),
 }
 

@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_samples import LAYERS, create, sample_runs, sample_tensor, sample_tensors, write_sample
+from store_samples import (
+    LAYERS,
+    SHAPES,
+    create,
+    sample_runs,
+    sample_tensor,
+    sample_tensors,
+    write_sample,
+)
 
 from pvensemble.errors import (
     CorruptFileError,
@@ -45,7 +53,7 @@ def problems(sample):
 def test_clean_ensemble_has_no_findings(sample):
     report = check_ensemble(sample)
     assert report.findings == ()
-    assert report.n_files == 1 + 3 * 4 + 3 + 2  # index, tensors, metrics, checkpoints
+    assert report.n_files == 1 + 3 * len(SHAPES) + 3 + 2  # index, tensors, metrics, checkpoints
     on_disk = [p for p in group_dir(sample).rglob("*") if p.is_file()]
     recorded = [p for p in on_disk if p.suffix != ".series"]
     assert report.n_bytes == sum(p.stat().st_size for p in recorded)

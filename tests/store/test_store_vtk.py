@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from store_samples import LAYERS, SHAPES, create, sample_runs, sample_tensor, sample_tensors
 
+from pvensemble.schema import PROBE_IMAGES
 from pvensemble.store import Ensemble
 from pvensemble.store.tiling import tile
 
@@ -119,6 +120,21 @@ def test_vtk_reads_identical_values_and_times(vtk_python, tmp_path, n_runs):
         np.testing.assert_array_equal(entry["values"], ours)
         seen.add((layer, kind, entry["time"]))
     assert seen == {(*key, step) for key in SHAPES for step in (0, 20, 1000)}
+
+
+def test_vtk_reads_probe_images(vtk_python, tmp_path):
+    path = tmp_path / "a.pvens"
+    images = np.random.default_rng(0).random((1, 3, 4, 5, 6)).astype(np.float32)
+    with create(path) as writer, writer.create_group(sample_runs(3), LAYERS) as group:
+        group.commit(7, {**sample_tensors(7, 3), PROBE_IMAGES: images})
+    series = [tmp_path / "a.pvens.d/g000/probe.image.vtkhdf.series"]
+    (entry,) = read_with_vtk(vtk_python, series, tmp_path / "out")["found"]
+    assert (entry["time"], entry["arrays"]) == (7, ["image"])
+    assert entry["values"].shape == (1, 3 * 5, 4 * 6)
+    np.testing.assert_array_equal(entry["values"], tile(images))
+    (group,) = Ensemble.open(path).groups
+    np.testing.assert_array_equal(group.filters(*PROBE_IMAGES, 7), images)
+    assert [layer.name for layer in group.layers] == [layer.name for layer in LAYERS]
 
 
 def test_vtk_reads_nan_and_compressed_values(vtk_python, tmp_path):
