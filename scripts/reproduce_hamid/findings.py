@@ -195,12 +195,11 @@ def judged_early(study: Study) -> Finding:
         f"(by chance {len(high) ** 2 / len(final):.1f})",
         len(best & set(high)),
     )
-    agree = first_lasting(np.array([spearman(a, final) > 0.9 for a in study.accuracy.T]))
-    since = Statistic(
-        "step from which on accuracy and final accuracy correlate above 0.9 (-1: never)",
-        -1 if agree is None else int(study.steps[agree]),
-    )
     later = np.flatnonzero(study.steps >= study.p1_step)
+    agree = Statistic(
+        "least rank correlation with final accuracy from then on",
+        min(spearman(study.accuracy[:, t], final) for t in later),
+    )
     rates = [area_under_curve(study.accuracy[high, t], study.accuracy[low, t]) for t in later]
     losses = [area_under_curve(study.loss[low, t], study.loss[high, t]) for t in later]
     above = Statistic(
@@ -211,7 +210,7 @@ def judged_early(study: Study) -> Finding:
         "5",
         "holds when early and final accuracy correlate above 0.5 with certainty and a high run "
         "beats a low one with a chance of 0.9 at every later step; partly when either",
-        (early, since, kept, above, below),
+        (early, agree, kept, above, below),
         judge(early.low > 0.5 and above.value >= 0.9, early.low > 0.5 or above.value >= 0.9),
         f"accuracy at step {study.p1_step} and at the end correlate {early.value:+.2f}; "
         f"{kept.value:.0f} of the {len(high)} best stay among them",
@@ -305,12 +304,13 @@ def counts_over_time(study: Study, key: str = "7b") -> Finding:
     cyan, red = (place[:, study.corner(high, high)].mean(axis=1) for high in (False, True))
     crossing = first_lasting(cyan > red)
     initial = int(layer.steps[crossing]) if crossing is not None else None
+    crossing_step = -1 if initial is None else initial
     after = layer.steps > (study.p1_step if initial is None else max(initial, study.p1_step))
     after = after if after.any() else layer.steps == layer.steps[-1]
     early, late = thirds(layer.steps)
     unmixing = _unmixing(study, layer.counts, early, late)
     found = (
-        Statistic("step from which cyan stays above red (-1: never)", -1 if initial is None else initial),
+        Statistic("step from which cyan is above red (-1: never)", crossing_step),
         Statistic(
             "mean percentile of the count afterwards, cyan corner", float(cyan[after].mean())
         ),
