@@ -35,7 +35,10 @@ def activation_rows(output: Tensor) -> Tensor:
 
 
 class CorrelationSums:
-    """Shifted sums over activation rows; feed chunks with :meth:`add`, then :meth:`result`."""
+    """Shifted sums over activation rows; feed chunks with :meth:`add`, then :meth:`result`.
+
+    Those of disjoint chunks can be added up with :meth:`merge`.
+    """
 
     def __init__(self) -> None:
         self._count = 0
@@ -57,6 +60,23 @@ class CorrelationSums:
             self._add_parts(shifted[:, :whole].reshape(-1, ROWS, n_filters), n_runs)
         if whole < n_rows:
             self._add_parts(shifted[:, whole:], n_runs)
+
+    def merge(self, other: CorrelationSums) -> None:
+        """Add what another one has seen, of other chunks, devices or processes."""
+        if other._shift is None:
+            return
+        if self._shift is None:
+            self._count, self._shift = other._count, other._shift
+            self._sum, self._products = other._sum.clone(), other._products.clone()
+            return
+        device = self._shift.device
+        n, sums = other._count, other._sum.to(device)
+        apart = (other._shift.to(device).double() - self._shift.double())[:, 0]
+        mixed = sums[:, :, None] * apart[:, None, :]
+        squares = n * apart[:, :, None] * apart[:, None, :]
+        self._count += n
+        self._sum += sums + n * apart
+        self._products += other._products.to(device) + mixed + mixed.mT + squares
 
     def _add_parts(self, parts: Tensor, n_runs: int) -> None:
         """Add (n_runs * n_parts, at most ROWS, n_filters): float32 in a part, float64 across."""

@@ -59,6 +59,33 @@ def test_correlation_is_that_of_numpy_far_from_zero_too(mean, chunk):
     assert got.dtype == np.float32
 
 
+@pytest.mark.parametrize("mean", [0.0, 10.0, 1000.0])
+def test_merged_sums_are_those_of_all_chunks(mean):
+    """The parts have means of their own, so each is shifted by something else."""
+    values = outputs(mean=mean)
+    values[:, 11:] += np.float32(3.0)
+    values[:, 30:, 2] -= np.float32(0.1 * mean + 1)
+    merged = CorrelationSums()
+    for first, last in ((0, 11), (11, 30), (30, 40)):
+        part = CorrelationSums()
+        part.add(activation_rows(torch.from_numpy(values[:, first:last])))
+        merged.merge(part)
+        merged.merge(CorrelationSums())  # of a process that saw nothing
+    np.testing.assert_allclose(merged.result(), by_numpy(values), atol=3e-6)
+    np.testing.assert_allclose(merged.result(), by_sums(values, 40), atol=2e-6)
+
+
+def test_merging_leaves_the_other_as_it_was():
+    values = outputs()
+    first, second = CorrelationSums(), CorrelationSums()
+    second.add(activation_rows(torch.from_numpy(values[:, 20:])))
+    before = second.result()
+    first.merge(second)
+    first.add(activation_rows(torch.from_numpy(values[:, :20])))
+    assert torch.equal(second.result(), before)
+    np.testing.assert_allclose(first.result(), by_numpy(values), atol=3e-6)
+
+
 def test_plain_float32_moments_would_fail_this():
     """The negative control: without shift and float64 the same data miss the tolerance."""
     values = outputs(mean=1000.0)
