@@ -18,7 +18,7 @@ usage: pvensemble {name} [--paraview DIR] [--scene NAME] [X.pvens] [arguments of
 {help}.
 
   X.pvens         an ensemble to open
-  --scene NAME    how to show it (default: performance); scenes: {scenes}
+  --scene NAME    how to show it (default: performance); scenes: {scenes}; several with commas
   --paraview DIR  installation of ParaView to use (default: $PVENSEMBLE_PARAVIEW, then PATH)
 
 Everything else goes to {name} as it is; `pvensemble {name} -- --help` shows its own options."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pvensemble.launcher.environment import environment, package_folder
 from pvensemble.launcher.find import find_paraview, paraview_version
-from pvensemble.launcher.scenes import check_ensemble, scene_file
+from pvensemble.launcher.scenes import check_ensemble, scene_files
 from pvensemble.schema import MANIFEST_SUFFIX
 
 DEFAULT_SCENE = "performance"
@@ -60,7 +60,7 @@ def command(
     prefix
         ParaView's installation folder; see :func:`find_paraview`.
     scene
-        Scene for the ensemble (``performance`` when omitted).
+        Scene for the ensemble (``performance`` when omitted), or several, separated by commas.
 
     Raises
     ------
@@ -88,11 +88,11 @@ def command(
         script = [f"--script={start_script()}"] if program == "paraview" and not own else []
         return [str(path), *script, *rest], environment(), warnings
     scene = scene or DEFAULT_SCENE
-    path_of_scene = scene_file(scene)  # an unknown name fails here, before a window opens
+    files = scene_files(scene)  # an unknown name fails here, before a window opens
     if ensemble is not None:
         check_ensemble(ensemble)
     script = [f"--script={start_script()}"] if program == "paraview" else [str(start_script())]
-    env = environment(ensemble=ensemble, scene=path_of_scene)
+    env = environment(ensemble=ensemble, scene=os.pathsep.join(map(str, files)))
     return [str(path), *script, *rest], env, warnings
 
 

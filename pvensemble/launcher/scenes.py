@@ -41,6 +41,19 @@ def scene_file(name: str) -> Path:
     return scene_folder() / f"{name}.py"
 
 
+def scene_files(names: str) -> list[Path]:
+    """Return the files of one or several scenes, separated by commas.
+
+    Raises
+    ------
+    SceneError
+        One of them does not exist.
+    """
+    if Path(names).is_file():
+        return [scene_file(names)]
+    return [scene_file(name.strip()) for name in names.split(",")]
+
+
 def check_ensemble(path: str | os.PathLike) -> Path:
     """Return the absolute path of an ensemble's manifest.
 

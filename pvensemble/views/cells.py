@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from vtkmodules.util.numpy_support import vtk_to_numpy
 
-from pvensemble.schema import RUN_INDEX
-from pvensemble.views.data import Latest
+from pvensemble.views.data import Latest, field
 
-ROW_RUN, COLUMN_RUN = "row_run", "column_run"
+MATRIX_CELLS = "matrix_cells"
+"""Field array of Run Similarity: the run of each row and column."""
 MAX_CROSSES = 8
 """Up to so many selected runs have their whole rows and columns marked in a matrix of runs."""
 
@@ -49,7 +48,7 @@ class RepeatedCells(OwnCells):
 
 
 class PairCells(OwnCells):
-    """A cell stands for two runs: a matrix of all pairs.
+    """A cell stands for two runs: a matrix of pairs, cell ``row * n + column``.
 
     Of few runs the whole rows and columns are marked, of more only where they meet: all else would
     be covered.
@@ -57,36 +56,32 @@ class PairCells(OwnCells):
 
     def __init__(self, plot: Any) -> None:
         super().__init__(plot)
-        self._matrix, self._runs = Latest(plot), Latest(plot.Input)
+        self._latest = Latest(plot)
 
     def runs(self, cells: np.ndarray) -> np.ndarray:
-        """Return the runs whose rows or columns the cells are in.
+        """Return the runs whose rows and columns the cells are in.
 
         Whole rows and columns, as they are marked, stand for their own runs alone.
         """
-        row, column, n_runs = self._ends()
-        cells = np.asarray(cells, np.int64)
-        chosen = np.zeros(len(row), bool)
-        chosen[cells[cells < len(row)]] = True
-        count = np.bincount(row[chosen], minlength=n_runs)
-        full = np.flatnonzero((count == np.bincount(row, minlength=n_runs)) & (count > 0))
-        if 0 < len(full) <= MAX_CROSSES and np.array_equal(self.cells(full), cells):
-            return full
-        return np.union1d(row[chosen], column[chosen])
+        order, cells = self._order(), np.asarray(cells, np.int64)
+        n = max(len(order), 1)
+        row, column = cells // n, cells % n
+        crossed = np.flatnonzero(np.bincount(row, minlength=len(order)) == len(order))
+        if 0 < len(crossed) <= MAX_CROSSES and np.array_equal(self._at(crossed), np.unique(cells)):
+            return np.sort(order[crossed])
+        return np.unique(order[np.union1d(row, column)])
 
     def cells(self, runs: np.ndarray) -> np.ndarray:
-        row, column, _ = self._ends()
-        in_row, in_column = np.isin(row, runs), np.isin(column, runs)
-        is_few = len(runs) <= MAX_CROSSES
-        return np.flatnonzero(in_row | in_column if is_few else in_row & in_column)
+        return self._at(np.flatnonzero(np.isin(self._order(), runs)))
 
-    def _ends(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return row and column of each cell as cells of the runs, and the number of runs."""
-        data = self._matrix.get().GetCellData()
-        numbers = vtk_to_numpy(self._runs.get().GetCellData().GetArray(RUN_INDEX))
-        order = np.argsort(numbers, kind="stable")
-        ends = [
-            order[np.searchsorted(numbers[order], vtk_to_numpy(data.GetArray(name)))]
-            for name in (ROW_RUN, COLUMN_RUN)
-        ]
-        return ends[0], ends[1], len(numbers)
+    def _at(self, places: np.ndarray) -> np.ndarray:
+        """Return the cells that are marked for rows and columns at some places."""
+        n = len(self._order())
+        every = np.arange(n) if len(places) <= MAX_CROSSES else places
+        across = places[:, None] * n + every
+        return np.union1d(across, every[:, None] * n + places)
+
+    def _order(self) -> np.ndarray:
+        """(n,) the run of each row and column."""
+        cells = field(self._latest.get(), MATRIX_CELLS)
+        return np.empty(0, np.int64) if cells is None else cells

@@ -1,11 +1,23 @@
-"""What the launcher gives to ParaView's window: links loaded states, builds the scene named."""
+"""What the launcher gives to ParaView's window: links loaded states, builds the scenes named."""
 
 import os
+import sys
 
+from paraview import print_error
+
+from pvensemble.errors import PVEnsembleError
 from pvensemble.views import attach
 from pvensemble.views.scenes import load_scene
 
 attach.attach_to_loaded_states()
-if os.environ.get("PVENSEMBLE_SCENE"):
-    scene = load_scene(os.environ["PVENSEMBLE_SCENE"])
-    opened = scene.build(os.environ.get("PVENSEMBLE_FILE"))
+try:
+    # Kept, because the views follow the mouse as long as their scenes live.
+    opened = [
+        load_scene(file).build(os.environ.get("PVENSEMBLE_FILE"))
+        for file in os.environ.get("PVENSEMBLE_SCENE", "").split(os.pathsep)
+        if file
+    ]
+except PVEnsembleError as error:  # a user's mistake: its message says all there is to know
+    print_error(f"pvensemble: {error}")
+    if sys.argv[0].endswith("start.py"):  # a script in pvpython or pvbatch; a window stays open
+        sys.exit(2)

@@ -17,9 +17,11 @@ CKA = "cka"
 def recorded(reader: Any) -> dict[str, list[str]]:
     """Return the layers that are recorded for each kind, in the order of the network."""
     reader.UpdatePipelineInformation()
+    reader.SMProxy.UpdatePropertyInformation()
+    names = reader.SMProxy.GetProperty("TensorNames")
     layers: dict[str, list[str]] = {}
-    for name in reader.TensorNames or ():
-        layer, kind = str(name).rsplit(".", 1)
+    for k in range(names.GetNumberOfElements()):
+        layer, kind = names.GetElement(k).rsplit(".", 1)
         layers.setdefault(kind, []).append(layer)
     return layers
 

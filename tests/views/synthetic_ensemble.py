@@ -74,7 +74,7 @@ def grams(share: np.ndarray, seed: int = 2) -> np.ndarray:
 
 def write_ensemble(
     path: Path,
-    side: int = 11,
+    side: int | tuple[int, int] = 11,
     *,
     diverged: int = 0,
     batch_sizes: tuple[int, ...] = (),
@@ -86,6 +86,8 @@ def write_ensemble(
 
     Parameters
     ----------
+    side : int or (int, int)
+        Numbers of learning rates and of momenta.
     diverged : int
         The last so many runs stop at a third of the training with an infinite loss.
     batch_sizes : tuple of int
@@ -98,8 +100,9 @@ def write_ensemble(
     recorded : tuple of int
         Steps at which it is recorded.
     """
-    rates = np.geomspace(0.001, 1.0, side) if side > 1 else np.array([0.1])
-    momenta = np.linspace(0.0, 0.95, side) if side > 1 else np.array([0.9])
+    n_rates, n_momenta = (side, side) if isinstance(side, int) else side
+    rates = np.geomspace(0.001, 1.0, n_rates) if n_rates > 1 else np.array([0.1])
+    momenta = np.linspace(0.0, 0.95, n_momenta) if n_momenta > 1 else np.array([0.9])
     grid = [(float(r), float(m)) for r in rates for m in momenta]
     n = len(grid)
     learning_rate, momentum = np.array(grid).T
