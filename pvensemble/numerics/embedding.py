@@ -7,6 +7,7 @@ multidimensional scaling, the default, shows distances themselves; t-SNE and UMA
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -219,6 +220,7 @@ def _pca(distances: PairDistances, seed: int, before, notes: list[str]) -> dict:
 
 def _tsne(distances: PairDistances, seed: int, before, notes: list[str]) -> dict:
     from sklearn.manifold import TSNE  # slow to import, and seldom needed
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     perplexity = min(PERPLEXITY, (distances.n - 1) / 3)
     first = _first_layout(distances, seed, before)
@@ -230,7 +232,8 @@ def _tsne(distances: PairDistances, seed: int, before, notes: list[str]) -> dict
         learning_rate="auto",
         random_state=seed,
     )
-    points = model.fit_transform(distances.matrix()).astype(np.float64)
+    with threadpool_limits(1, "openmp"):  # sums of several threads may differ from call to call
+        points = model.fit_transform(distances.matrix()).astype(np.float64)
     notes.append(
         f"perplexity {perplexity:.3g}, Kullback-Leibler divergence {model.kl_divergence_:.3g}"
     )
@@ -247,7 +250,9 @@ def _umap(distances: PairDistances, seed: int, before, notes: list[str]) -> dict
         random_state=seed,
         n_jobs=1,
     )
-    return {"points": model.fit_transform(distances.matrix()).astype(np.float64)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that precomputed distances have no inverse
+        return {"points": model.fit_transform(distances.matrix()).astype(np.float64)}
 
 
 _LAYOUTS = {
@@ -266,7 +271,7 @@ def _import_umap():
     except ImportError as error:
         raise OptionError(
             "method 'umap' needs umap-learn, which this Python does not have; install it: "
-            f"{sys.executable} -m pip install umap-learn (or use 'tsne')"
+            f"{sys.executable} -m pip install umap-learn (or take method 'tsne')"
         ) from error
     return umap
 
