@@ -32,7 +32,7 @@ from pvensemble.vtkdata.runs import RunsData
 from pvensemble.vtkdata.time import requested_time
 
 RUNS_PORT, TENSORS_PORT = 0, 1
-STEP_FIELD = "step"
+STEP_FIELD, SHAPE_FIELD = "step", "shape"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Block:
     layer, kind : str
     step : int
         Recorded step of the tensors; -1 when it is not known.
+    shape : tuple of int
+        Of one run's tensor before it was tiled to (y, x); () when it is not known.
     array : vtkDataArray
         The cell array: the key for ``cached``.
     stack : numpy.ndarray
@@ -60,6 +62,7 @@ class Block:
     layer: str
     kind: str
     step: int
+    shape: tuple
     array: vtkDataArray
     stack: np.ndarray
     rows: np.ndarray
@@ -67,8 +70,8 @@ class Block:
 
     @property
     def n_filters(self) -> int:
-        """Rows of a matrix; for correlations the number of filters."""
-        return self.stack.shape[1]
+        """Number of filters: rows of a correlation matrix, first axis of other tensors."""
+        return self.shape[0] if self.shape else self.stack.shape[1]
 
     def chosen(self) -> np.ndarray:
         """Return the slices (n, y, x) of the input's runs; a view when that is all in order."""
@@ -162,6 +165,21 @@ class Tensors:
                     found.append(block)
         return found
 
+    def probe_images(self, group: str) -> np.ndarray | None:
+        """Return the images that a group's activations are of, None when they are not there.
+
+        Returns
+        -------
+        (n_channels, n_images, h, w) float32
+        """
+        image = self._images.get((group, *schema.PROBE_IMAGES))
+        shape = () if image is None else _field_numbers(image, SHAPE_FIELD)
+        if not 2 <= len(shape) <= 4:
+            return None
+        stack = stack_from_image(image, schema.PROBE_IMAGES[1])[0]
+        channels, n_images, h, w = (*shape[:2], *(1, 1, *shape[2:])[-2:])
+        return stack.reshape(channels, h, n_images, w).swapaxes(1, 2)
+
 
 def _block(group: str, layer: str, kind: str, image: vtkImageData, run_index: np.ndarray) -> Block:
     """Match the slices of a volume to the runs of the input."""
@@ -177,17 +195,24 @@ def _block(group: str, layer: str, kind: str, image: vtkImageData, run_index: np
     place = np.searchsorted(slices[order], run_index)
     place = np.minimum(place, max(len(slices) - 1, 0))
     has = slices[order][place] == run_index if len(slices) else np.zeros(len(run_index), bool)
-    step = image.GetFieldData().GetArray(STEP_FIELD)
+    step = _field_numbers(image, STEP_FIELD)
     return Block(
         group,
         layer,
         kind,
-        int(to_numpy(step)[0]) if step is not None else -1,
+        step[0] if step else -1,
+        _field_numbers(image, SHAPE_FIELD),
         array,
         stack_from_image(image, kind),
         order[place[has]].astype(np.int64),
         np.flatnonzero(has).astype(np.int64),
     )
+
+
+def _field_numbers(image: vtkImageData, name: str) -> tuple:
+    """Return a field array of integers, () when there is none."""
+    array = image.GetFieldData().GetArray(name)
+    return () if array is None else tuple(int(v) for v in to_numpy(array))
 
 
 class TensorFilter(EnsembleAlgorithm):

@@ -48,6 +48,14 @@ class Sketch:
         """Add a filled convex polygon with corners (n, 2)."""
         self._add("polys", np.asarray(points, np.float64), color, z)
 
+    def quads(self, points: np.ndarray, colors: np.ndarray, z: float = Z_BOX) -> None:
+        """Add filled quads with corners (n, 4, 2) and colours (n, 3)."""
+        flat = points.reshape(-1, 2)
+        self._points.append(np.column_stack([flat, np.full(len(flat), z)]))
+        self._cells["polys"].extend(np.arange(len(flat)).reshape(-1, 4) + self._n_points)
+        self._colors["polys"].extend(np.asarray(colors).tolist())
+        self._n_points += len(flat)
+
     def box(self, x0, y0, x1, y1, color=WHITE, z: float = Z_BOX) -> None:
         """Add a filled rectangle."""
         self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], color, z)
