@@ -1,0 +1,269 @@
+"""Similarity of runs by the correlations of their filters, or by the outputs of a layer.
+
+``paper``: Pearson correlation of the two matrices of |r|, each in the order of its own clusters,
+flattened (Hamid et al. 2019). ``matched``: the same after the filters of one run are matched with
+those of the other. ``cka``: linear centred kernel alignment of the layer's outputs, minibatch and
+unbiased (Nguyen et al. 2021), which depends neither on the order nor on the number of filters.
+
+All but ``matched`` are products of one vector a run, so all pairs are one product of matrices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from pvensemble.errors import OptionError
+from pvensemble.numerics.ordering import checked_stack, reordered
+
+MEASURES = ("paper", "matched", "cka")
+BLOCK = 1024
+"""Runs whose products with as many others are formed at once."""
+_CHUNK = 2**22
+"""Matrix entries that are turned into vectors at once."""
+_ROUNDS = 5
+"""Times that the matching of a pair of runs is improved, at most."""
+_CONSTANT = 1e-6
+"""Standard deviation of values of |r| below which they are one value, rounded to float32."""
+
+
+# -- vectors of runs -------------------------------------------------------------------------------
+
+
+def run_vectors(
+    stack: np.ndarray, threshold: float = 0.7, linkage: str = "average", upper: bool = False
+) -> np.ndarray:
+    """Return vectors whose products are the similarity ``paper`` of runs.
+
+    Parameters
+    ----------
+    stack : numpy.ndarray
+        (n_runs, n_filters, n_filters) correlations in [-1, 1].
+    threshold, linkage
+        Of the clusters; see `pvensemble.numerics.ordering.cluster_order`.
+    upper : bool
+        Take each pair of filters once, without the diagonal, instead of the whole matrix.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_runs, length) float32 of zero mean and unit norm; zero where all values are equal.
+    """
+    stack = np.asarray(stack)
+    checked_stack(stack[:0], threshold, linkage)
+    n = stack.shape[1]
+    places = np.flatnonzero(np.triu(np.ones((n, n), bool), 1)) if upper else None
+    vectors = np.empty((len(stack), n * n if places is None else len(places)), np.float32)
+    step = max(1, _CHUNK // max(1, n * n))
+    for first in range(0, len(stack), step):
+        flat = reordered(stack[first : first + step], threshold, linkage)
+        flat = flat.reshape(len(flat), -1)
+        vectors[first : first + step] = _standardized(flat if places is None else flat[:, places])
+    return vectors
+
+
+def _standardized(rows: np.ndarray) -> np.ndarray:
+    """Return rows (n, length) with zero mean and unit norm, 0 where their values are equal."""
+    if not rows.shape[1]:
+        return rows
+    rows = rows - rows.mean(axis=1, keepdims=True, dtype=np.float64)
+    return _of_unit_norm(rows, _CONSTANT * rows.shape[1] ** 0.5)
+
+
+def _of_unit_norm(rows: np.ndarray, least: float) -> np.ndarray:
+    """Return rows (n, length) divided by their norm, 0 where it is ``least`` or not finite."""
+    norm = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    alive = (norm > least) & np.isfinite(norm)
+    scale = np.where(alive, norm, 1.0)[:, None]
+    return np.where(alive[:, None], rows / scale, 0.0)
+
+
+def cka_vectors(gram: np.ndarray) -> np.ndarray:
+    """Return vectors whose products are the similarity ``cka`` of runs.
+
+    The unbiased HSIC of two runs on a minibatch of b images is ``<K, L> / (b (b - 3))`` for
+    U-centred K and L; CKA is the ratio of its means over minibatches, so it is the cosine of all
+    matrices of a run. They are symmetric with a zero diagonal: half of them suffices.
+
+    Parameters
+    ----------
+    gram : numpy.ndarray
+        (n_runs, n_batches, b, b) U-centred Gram matrices, as the kind ``gram`` is recorded.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_runs, n_batches * b * (b - 1) / 2) float32 of unit norm; zero for a dead layer.
+    """
+    gram = np.asarray(gram)
+    if gram.ndim != 4 or gram.shape[2] != gram.shape[3]:
+        raise OptionError(f"Gram matrices (n_runs, n_batches, b, b) are needed, got {gram.shape}")
+    n_runs, n_batches, b, _ = gram.shape
+    row, column = np.triu_indices(b, 1)
+    vectors = np.empty((n_runs, n_batches * len(row)), np.float32)
+    step = max(1, _CHUNK // max(1, gram[:1].size))
+    for first in range(0, n_runs, step):
+        part = gram[first : first + step, :, row, column].astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            vectors[first : first + step] = _of_unit_norm(part.reshape(len(part), -1), 0.0)
+    return vectors
+
+
+# -- all pairs -------------------------------------------------------------------------------------
+
+
+def similarity(
+    vectors: np.ndarray, block: int = BLOCK, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the similarity of all pairs of runs, as one product in blocks.
+
+    Beside the result there are two blocks in memory, 4 MB each. Every pair is computed once.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray
+        (n_runs, length) float32 from :func:`run_vectors` or :func:`cka_vectors`.
+    block : int
+        Runs in a block.
+    out : numpy.ndarray, optional
+        (n_runs, n_runs) float32 that takes the result, such as a `numpy.memmap`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_runs, n_runs) float32 in [-1, 1], symmetric to the bit; the diagonal is 1. A zero vector
+        has similarity 0 to all others.
+    """
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    n = len(vectors)
+    if out is None:
+        out = np.empty((n, n), np.float32)
+    elif out.shape != (n, n) or out.dtype != np.float32:
+        raise OptionError(f"out must be float32 ({n}, {n}), got {out.dtype} {out.shape}")
+    buffer = np.empty((min(block, n), min(block, n)), np.float32)
+    for i in range(0, n, block):
+        rows = vectors[i : i + block]
+        for j in range(i, n, block):
+            columns = vectors[j : j + block]
+            product = buffer[: len(rows), : len(columns)]
+            np.matmul(rows, columns.T, out=product)
+            np.clip(product, -1.0, 1.0, out=product)
+            if i == j:
+                product[:] = np.triu(product) + np.triu(product, 1).T
+                np.fill_diagonal(product, 1.0)
+            out[i : i + block, j : j + block] = product
+            if i != j:
+                out[j : j + block, i : i + block] = product.T
+    return out
+
+
+def similarity_rows(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the similarity of some runs to all, without that of all pairs.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray
+        (n_runs, length) float32.
+    rows : array_like of int
+        (n,) runs.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, n_runs) float32 in [-1, 1]; 1 for a run and itself.
+    """
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    rows = np.asarray(rows, np.int64)
+    product = np.clip(vectors[rows] @ vectors.T, -1.0, 1.0)
+    product[np.arange(len(rows)), rows] = 1.0
+    return product
+
+
+# -- matched filters -------------------------------------------------------------------------------
+
+
+def matched_similarity(stack: np.ndarray) -> np.ndarray:
+    """Return the similarity ``matched`` of all pairs of runs.
+
+    It is the largest Pearson correlation of |A| and |B| with the filters of B permuted, over all
+    permutations. This quadratic assignment problem is NP-hard; what is computed is a lower bound:
+    the better of two matchings (places in the order of clusters; the Hungarian matching of the
+    filters' sorted rows of |r|), improved by Hungarian matchings of the linearized objective
+    (Vogelstein et al. 2015, FAQ, at permutations) as long as that helps. So:
+
+    - it is at least the similarity ``paper`` (default threshold and linkage);
+    - permuting the filters of any run changes nothing, nor does the order of the runs;
+    - a run and the same run with its filters permuted have similarity 1;
+    - it never exceeds the maximum over all permutations.
+
+    The time is about 0.1 ms for a pair of runs with 32 filters, 0.3 ms with 64.
+
+    Parameters
+    ----------
+    stack : numpy.ndarray
+        (n_runs, n_filters, n_filters) correlations in [-1, 1].
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_runs, n_runs) float32 in [-1, 1], symmetric; 0 for runs whose values are all equal, 1 on
+        the diagonal.
+    """
+    ordered = reordered(stack)
+    n_runs, n = ordered.shape[:2]
+    unit = _standardized(ordered.reshape(n_runs, -1)).astype(np.float32).reshape(ordered.shape)
+    profiles = np.sort(ordered, axis=2)
+    # Of two runs the first in this order is A, so that the order of the runs does not matter.
+    rank = np.unique(ordered.reshape(n_runs, -1), axis=0, return_inverse=True)[1].ravel()
+    runs = np.argsort(rank, kind="stable")
+    result = np.eye(n_runs, dtype=np.float32)
+    for place, run in enumerate(runs[:-1]):
+        others = runs[place + 1 :]
+        step = max(1, _CHUNK // max(1, n * n))
+        for first in range(0, len(others), step):
+            part = others[first : first + step]
+            best = _match(unit[run], unit[part], profiles[run], profiles[part])
+            result[run, part] = result[part, run] = best
+    return np.clip(result, -1.0, 1.0, out=result)
+
+
+def _match(
+    a: np.ndarray, others: np.ndarray, profile: np.ndarray, profiles: np.ndarray
+) -> np.ndarray:
+    """Return the similarity (n,) of one run to others after matching filters.
+
+    Parameters
+    ----------
+    a, others : (F, F), (n, F, F)
+        Standardized |r| in the order of clusters.
+    profile, profiles : (F, F), (n, F, F)
+        Sorted rows of |r|.
+    """
+    best = np.einsum("ij,nij->n", a, others)
+    # The norms of the profiles do not matter: each is used exactly once.
+    matched = _permuted(others, _assign(np.matmul(profile, profiles.transpose(0, 2, 1))))
+    value = np.einsum("ij,nij->n", a, matched)
+    current = np.where((value > best)[:, None, None], matched, others)
+    best = np.maximum(value, best)
+    going = np.arange(len(others))
+    for _ in range(_ROUNDS):
+        # Entry (i, j): what filter j at place i brings while all others stay.
+        moved = _permuted(current[going], _assign(np.matmul(a, current[going])))
+        value = np.einsum("ij,nij->n", a, moved)
+        better = value > best[going] + 1e-6
+        going = going[better]
+        if not len(going):
+            break
+        best[going], current[going] = value[better], moved[better]
+    return best
+
+
+def _assign(scores: np.ndarray) -> np.ndarray:
+    """Return the columns (n, F) that make the sum of each of scores (n, F, F) largest."""
+    return np.stack([linear_sum_assignment(score, maximize=True)[1] for score in scores])
+
+
+def _permuted(stack: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return matrices (n, F, F) with rows and columns in another order (n, F)."""
+    rows = np.take_along_axis(stack, columns[:, :, None], axis=1)
+    return np.take_along_axis(rows, columns[:, None, :], axis=2)
