@@ -214,7 +214,7 @@ class ActivationMaps(TensorFilter):
             f"maps of {h} x {w}",
         ]
         if self._range == COMMON:
-            notes.append(f"-{maps.scales(COMMON).max(initial=0):.3g} to as much")
+            notes.append(f"range ±{maps.scales(COMMON).max(initial=0):.3g}")
         else:
             notes.append("range per filter")
         notes += [f"{dead.sum()} dead"] if dead.any() else []

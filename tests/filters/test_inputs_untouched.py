@@ -21,19 +21,22 @@ from pvensemble.vtkdata.arrays import string_list, to_numpy
 
 
 def filter_classes():
-    """All algorithms of the package that have an input."""
+    """All algorithms of the package that have an input; modules with ``_`` hold their bases."""
     found = {}
-    for info in pkgutil.iter_modules(pvensemble.filters.__path__):
-        module = importlib.import_module(f"pvensemble.filters.{info.name}")
-        for name, value in vars(module).items():
+    names = [info.name for info in pkgutil.iter_modules(pvensemble.filters.__path__)]
+    for name in names:
+        if name.startswith("_"):
+            continue
+        module = importlib.import_module(f"pvensemble.filters.{name}")
+        for class_name, value in vars(module).items():
             if (
                 inspect.isclass(value)
                 and issubclass(value, EnsembleAlgorithm)
                 and value.__module__ == module.__name__
-                and value not in (EnsembleAlgorithm, TensorFilter)
+                and "RequestData" in vars(value)  # not a base of filters
                 and value().GetNumberOfInputPorts() > 0
             ):
-                found[name] = value
+                found[class_name] = value
     return found
 
 
@@ -69,7 +72,8 @@ def fingerprint(data):
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     path = tmp_path_factory.mktemp("untouched") / "grid.pvens"
-    make_ensemble(path, n_lr=3, n_momentum=3, categorical=True, diverged=(2,))
+    kinds = ("correlation", "activation", "gram")
+    make_ensemble(path, n_lr=3, n_momentum=3, categorical=True, diverged=(2,), kinds=kinds)
     reader = EnsembleReader()
     reader.SetFileName(str(path))
     reader.UpdateInformation()
