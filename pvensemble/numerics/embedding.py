@@ -6,14 +6,13 @@ multidimensional scaling, the default, shows distances themselves; t-SNE and UMA
 
 from __future__ import annotations
 
-import sys
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from pvensemble.errors import OptionError, did_you_mean
 from pvensemble.numerics.alignment import canonical, procrustes
+from pvensemble.numerics.neighbor_layouts import import_umap, tsne, umap
 from pvensemble.numerics.pair_distances import (
     PairDistances,
     check_matrix,
@@ -36,8 +35,6 @@ METHODS = ("mds", "classical", "landmark", "tsne", "umap", "pca")
 MAX_PAIRWISE = 30_000
 """Above as many runs no method looks at all pairs; landmark scaling takes its place."""
 
-PERPLEXITY = 30.0
-N_NEIGHBORS = 15
 _STRESS_SAMPLE = 500
 _ALIKE = 1e-12
 """Mean square of distances below which all runs count as one: the rounding errors of float32."""
@@ -166,7 +163,7 @@ def _embed_comparable(
     """Embed runs that all have distances; return the fields of an Embedding."""
     n = distances.n
     if method == "umap":
-        _import_umap()
+        import_umap()  # before any work
     if n > MAX_PAIRWISE and method != "landmark":
         notes.append(f"landmark scaling in place of {method}: there are more than {MAX_PAIRWISE:,}")
         method = "landmark"
@@ -176,12 +173,11 @@ def _embed_comparable(
     if n < 2 or (method != "landmark" and distances.sum_of_squares() <= _ALIKE * n * n):
         found = {"points": np.zeros((n, 2)), "stress": 0.0, "raw_stress": 0.0}
     else:
-        found = _LAYOUTS[method](distances, seed, before, notes)
-    points = found["points"]
-    if before is not None and np.isfinite(before).all(axis=1).any():
-        found["points"] = procrustes(points, before)
-    else:
-        found["points"] = canonical(points)
+        n_known = 0 if before is None else np.isfinite(before).all(axis=1).sum()
+        found = _LAYOUTS[method](distances, seed, before if n_known > 2 else None, notes)
+    found["points"] = canonical(found["points"])
+    if before is not None:
+        found["points"] = procrustes(found["points"], before)
     return found
 
 
@@ -219,40 +215,14 @@ def _pca(distances: PairDistances, seed: int, before, notes: list[str]) -> dict:
 
 
 def _tsne(distances: PairDistances, seed: int, before, notes: list[str]) -> dict:
-    from sklearn.manifold import TSNE  # slow to import, and seldom needed
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
-    perplexity = min(PERPLEXITY, (distances.n - 1) / 3)
     first = _first_layout(distances, seed, before)
-    first = first * (1e-4 / max(first.std(axis=0).max(), 1e-30))  # as scikit-learn's init="pca"
-    model = TSNE(
-        perplexity=perplexity,
-        metric="precomputed",
-        init=first.astype(np.float32),
-        learning_rate="auto",
-        random_state=seed,
-    )
-    with threadpool_limits(1, "openmp"):  # sums of several threads may differ from call to call
-        points = model.fit_transform(distances.matrix()).astype(np.float64)
-    notes.append(
-        f"perplexity {perplexity:.3g}, Kullback-Leibler divergence {model.kl_divergence_:.3g}"
-    )
-    return {"points": points, "n_iterations": int(model.n_iter_)}
+    points, n_iterations, words = tsne(distances, first, seed, goes_on=before is not None)
+    notes.append(words)
+    return {"points": points, "n_iterations": n_iterations}
 
 
 def _umap(distances: PairDistances, seed: int, before, notes: list[str]) -> dict:
-    first = _first_layout(distances, seed, before)
-    first = first * (10 / max(np.abs(first).max(), 1e-30))  # the extent of its spectral start
-    model = _import_umap().UMAP(
-        n_neighbors=min(N_NEIGHBORS, distances.n - 1),
-        metric="precomputed",
-        init=first.astype(np.float32),
-        random_state=seed,
-        n_jobs=1,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that precomputed distances have no inverse
-        return {"points": model.fit_transform(distances.matrix()).astype(np.float64)}
+    return {"points": umap(distances, _first_layout(distances, seed, before), seed)}
 
 
 _LAYOUTS = {
@@ -265,17 +235,6 @@ _LAYOUTS = {
 }
 
 
-def _import_umap():
-    try:
-        import umap
-    except ImportError as error:
-        raise OptionError(
-            "method 'umap' needs umap-learn, which this Python does not have; install it: "
-            f"{sys.executable} -m pip install umap-learn (or take method 'tsne')"
-        ) from error
-    return umap
-
-
 def _first_layout(distances: PairDistances, seed: int, before: np.ndarray | None) -> np.ndarray:
     """Return a finite layout to begin with, in which no two runs lie at the very same place."""
     known = np.zeros(distances.n, bool) if before is None else np.isfinite(before).all(axis=1)
@@ -283,8 +242,8 @@ def _first_layout(distances: PairDistances, seed: int, before: np.ndarray | None
         points = before.copy()
     else:
         points = quick_scaling(distances, seed)
-        if known.sum() > 2:
-            points = procrustes(points, before if before is not None else points)
+        if before is not None:
+            points = procrustes(points, before)
             points[known] = before[known]
     spread = points.std(axis=0)
     moved = spread < 1e-3 * spread.max()

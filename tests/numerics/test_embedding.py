@@ -374,16 +374,27 @@ def movement(layouts):
     return sum(np.linalg.norm(b - a, axis=1).sum() for a, b in zip(layouts, layouts[1:]))
 
 
-@pytest.mark.parametrize("method", QUICK)
-def test_an_animation_moves_no_more_than_the_runs(method):
-    steps = [sheet(80, shift=s)[0] for s in np.linspace(0, 1, 12)]
+def animation(method, n, n_steps):
+    """Vectors of smoothly changing runs, layouts of each alone, and of each from the last one."""
+    steps = [sheet(n, shift=s)[0] for s in np.linspace(0, 1, n_steps)]
     alone = [embed(v, method=method).points for v in steps]
     aligned = [alone[0]]
     for vectors in steps[1:]:
         aligned.append(embed(vectors, method=method, start=aligned[-1]).points)
+    return steps, alone, aligned
+
+
+@pytest.mark.parametrize("method", QUICK)
+def test_an_animation_moves_no_more_than_the_runs(method):
+    steps, alone, aligned = animation(method, 80, 12)
     apart = [np.linalg.norm(b - a, axis=1).sum() for a, b in zip(steps, steps[1:])]
     assert movement(aligned) < movement(alone)
     assert movement(aligned) < sum(apart)
+
+
+def test_an_animation_of_tsne_holds_together():
+    _, alone, aligned = animation("tsne", 60, 6)
+    assert movement(aligned) < 0.3 * movement(alone)
 
 
 def test_a_layout_that_is_found_already_stays():
@@ -461,6 +472,7 @@ def test_absent_umap_is_named(monkeypatch):
         embed(sheet(20)[0], method="umap")
 
 
+@pytest.mark.slow
 def test_umap_keeps_clusters_together():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
