@@ -71,7 +71,7 @@ def add_pipeline(scene, path, groups, layer):
     }
     if layer in tensors.recorded(reader).get("activation", []):
         images = tensors.second_reader(reader, "Activations")
-        tensors.check(images, [layer], ["activation"])
+        tensors.check(images, [layer], ["activation", "correlation"])
         of_layer["Tensors"] = tensors.tensors_of(images)
         scene.sources["activation_maps"] = pv.ActivationMaps(
             registrationName="Activation Maps", Runs=low_high[-1], **of_layer
@@ -86,9 +86,9 @@ def add_plots(scene, size):
     graph = layout.plot_view("High Correlations")
     parallel = layout.plot_view("Parallel Coordinates")
     tab = layout.new_layout("Topology")
-    above, below = layout.split(tab, layout.TOP, "vertical", 0.54)
+    above, below = layout.split(tab, layout.TOP, "vertical", 0.47)
     left, right = layout.split(tab, above, "horizontal", 0.36)
-    middle, right = layout.split(tab, right, "horizontal", 0.5)
+    middle, right = layout.split(tab, right, "horizontal", 0.465)
     below_left, below_right = layout.split(tab, below, "horizontal", 0.5)
     layout.place(tab, left, similarity)
     layout.place(tab, middle, first)
@@ -97,7 +97,7 @@ def add_plots(scene, size):
     layout.place(tab, below_right, parallel)
     layout.set_size(tab, similarity, size)
     topology.show_similarity_plot(scene.sources["similarity_plot"], similarity)
-    topology.show_correlations(scene.sources["correlation_first"], first)
+    topology.show_correlations(scene.sources["correlation_first"], first, has_bar=False)
     topology.show_correlations(scene.sources["correlation_last"], last)
     topology.show_correlation_graph(scene.sources["correlation_graph"], graph)
     charts.show_parallel_coordinates(scene.sources["parallel_coordinates"], parallel)

@@ -21,7 +21,8 @@ from pvensemble.views.brush import (
     PointBrush,
 )
 from pvensemble.views.cells import OwnCells, PairCells, RepeatedCells
-from pvensemble.views.charts import BAR, LuminanceRange
+from pvensemble.views.charts import LuminanceRange
+from pvensemble.views.colors import bar_of
 from pvensemble.views.data import display_of
 from pvensemble.views.filter_marks import FilterBrush, FilterMarks
 from pvensemble.views.follow import (
@@ -34,6 +35,7 @@ from pvensemble.views.layout import Fit
 from pvensemble.views.link import Translator, link_property, link_runs, unlink_all
 from pvensemble.views.pipeline import GROUPS, MEASURES, READER, find, of_reader, readers
 from pvensemble.views.tensors import CheckedTensors
+from pvensemble.views.topology_charts import SimilarityRange
 
 PARALLEL, HEAT_MAP, GRAPH = "ParallelCoordinates", "PerformanceHeatMap", "LossAccuracyGraph"
 SIMILARITY_PLOT, RUN_SIMILARITY = "EnsembleSimilarityPlot", "RunSimilarity"
@@ -49,19 +51,17 @@ class Kind(NamedTuple):
     brush: type[Brush]
     outputs: tuple[int, ...]
     """Outputs that must be in sight."""
-    right: int = 0
-    """Pixels kept free at the right."""
     meaning: type[OwnCells] = OwnCells
     """Which of its cells stand for which runs."""
 
 
 PLOTS = {
     PARALLEL: Kind(AxisBrush, (0, 1)),
-    HEAT_MAP: Kind(CellBrush, (0, 1), BAR, RepeatedCells),
+    HEAT_MAP: Kind(CellBrush, (0, 1), RepeatedCells),
     GRAPH: Kind(CurveBrush, (2,)),
     SIMILARITY_PLOT: Kind(PointBrush, (0, 1)),
     CORRELATION_GRAPH: Kind(LineBrush, (1,)),
-    RUN_SIMILARITY: Kind(CellBrush, (0, 1), BAR, PairCells),
+    RUN_SIMILARITY: Kind(CellBrush, (0, 1), PairCells),
 }
 """Plots of runs."""
 FILTER_PLOTS = (CORRELATIONS, ACTIVATIONS)
@@ -126,9 +126,10 @@ def _attach_plots(runs: Any, plots: dict[str, list[Any]]) -> None:
             if not _is_linked(name):
                 _attached.append(Translator(runs, plot, meaning))
             for view in views_of(plot):
-                _attached.append(Fit(view, plot, kind.outputs, right=kind.right))
+                _attached.append(Fit(view, plot, kind.outputs, bar=bar_of(view)))
                 _attached.append(kind.brush(view, plot, meaning))
     _attached.extend(LuminanceRange(plot) for plot in plots[HEAT_MAP])
+    _attached.extend(SimilarityRange(plot) for plot in plots[RUN_SIMILARITY])
 
 
 def _attach_filters(plots: dict[str, list[Any]]) -> None:
@@ -142,7 +143,7 @@ def _attach_filters(plots: dict[str, list[Any]]) -> None:
     _attached.append(marks)
     for plot, seen in views.items():
         for view in seen:
-            _attached.append(Fit(view, plot, (0, 1), right=BAR))
+            _attached.append(Fit(view, plot, (0, 1), bar=bar_of(view)))
             _attached.append(FilterBrush(view, plot, marks, every))
 
 

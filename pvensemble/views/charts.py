@@ -14,8 +14,6 @@ from pvensemble.views.layout import look_at
 CELL_MEAN = "cell_mean"
 DENSITY = "density"
 COLOR = "color"
-BAR = 110
-"""Pixels that the colour bar of the heat map takes."""
 
 
 def show(plot: Any, view: Any, port: int) -> Any:

@@ -16,6 +16,14 @@ LUMINANCE = (
 )
 """Dark to bright with evenly rising lightness and almost no hue, so that coloured dots stand out;
 bright is good. Rows: position, red, green, blue."""
+DIVERGING = (
+    (0.0, 0.13, 0.25, 0.55),
+    (0.25, 0.46, 0.62, 0.82),
+    (0.5, 0.96, 0.96, 0.95),
+    (0.75, 0.88, 0.52, 0.38),
+    (1.0, 0.60, 0.10, 0.13),
+)
+"""Blue, white at the middle, red."""
 DENSITY = ((0.0, 1.0, 1.0, 1.0), (0.02, 0.93, 0.93, 0.94), (1.0, 0.25, 0.27, 0.32))
 """White where no line is."""
 MISSING = (0.80, 0.65, 0.65)
@@ -38,10 +46,19 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
     proxy
         The colour bar.
     """
+    return _mapped(display, array, view, limits, LUMINANCE)
+
+
+def diverging(display: Any, array: str, view: Any, limits: tuple[float, float]) -> Any:
+    """Colour cells by a signed quantity from blue over white to red; return the colour bar."""
+    return _mapped(display, array, view, limits, DIVERGING)
+
+
+def _mapped(display: Any, array: str, view: Any, limits: tuple[float, float], colors: tuple) -> Any:
     lut = simple.GetColorTransferFunction(array)
     display.LookupTable = lut
     display.ColorArrayName = ["CELLS", array]
-    set_limits(lut, limits)
+    set_limits(lut, limits, colors)
     lut.ColorSpace = "Lab"
     lut.NanColor = list(MISSING)
     lut.AutomaticRescaleRangeMode = "Never"
@@ -70,10 +87,19 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
     return bar
 
 
-def set_limits(lut: Any, limits: tuple[float, float]) -> None:
-    """Spread the luminance colours over a range of values."""
+def bar_of(view: Any) -> Any:
+    """Return the colour bar that is shown in a view, or None."""
+    for display in view.Representations:
+        is_bar = display.SMProxy.GetXMLName() == "ScalarBarWidgetRepresentation"
+        if is_bar and display.Visibility:
+            return display
+    return None
+
+
+def set_limits(lut: Any, limits: tuple[float, float], colors: tuple = LUMINANCE) -> None:
+    """Spread colours over a range of values."""
     low, high = limits
-    lut.RGBPoints = [v for at, *rgb in LUMINANCE for v in (low + at * (high - low), *rgb)]
+    lut.RGBPoints = [v for at, *rgb in colors for v in (low + at * (high - low), *rgb)]
 
 
 def density(display: Any, array: str) -> None:

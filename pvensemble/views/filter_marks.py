@@ -22,6 +22,8 @@ from pvensemble.views.selection import combined, select_cells, selected_cells
 OF_CELL = ("row", "column", "filter")
 """Cell arrays that hold numbers of filters: the first two of a correlation map, the last of a
 feature map."""
+IMAGE = "image"
+"""Only feature maps have this cell array."""
 
 
 class FilterMarks:
@@ -97,12 +99,31 @@ class FilterMarks:
             runs, columns = self._columns(plot)
             hit = np.logical_or.reduce([np.isin(column, self.filters) for column in columns])
             cells = np.flatnonzero(hit & (runs == self.run))
+            if self.latest(plot).GetCellData().HasArray(IMAGE):
+                cells = self._borders(plot, cells)
         self._busy = True
         try:
             if not np.array_equal(cells, selected_cells(plot)):
                 select_cells(plot, cells)
         finally:
             self._busy = False
+
+    def _borders(self, plot: Any, cells: np.ndarray) -> np.ndarray:
+        """Return those of the cells that are at the border of a feature map, to frame it."""
+        data = self.latest(plot)
+        names = (OF_CELL[-1], IMAGE)
+        of_map = [vtk_to_numpy(data.GetCellData().GetArray(name))[cells] for name in names]
+        _, owner = np.unique(np.column_stack(of_map), axis=0, return_inverse=True)
+        owner = owner.reshape(-1)
+        quads = cells_of(data)
+        middle = quads.corners.reshape(-1, 4, 2)[cells].mean(axis=1)
+        low = np.full((owner.max(initial=-1) + 1, 2), np.inf)
+        high = np.full_like(low, -np.inf)
+        np.minimum.at(low, owner, middle)
+        np.maximum.at(high, owner, middle)
+        near = 1e-3 * np.ptp(middle, axis=0)
+        at_border = (middle <= low[owner] + near) | (middle >= high[owner] - near)
+        return cells[at_border.any(axis=1)]
 
     def _selected(self, plot: Any) -> None:
         """ParaView's own tools have selected cells."""

@@ -11,6 +11,8 @@ FONT_PIXELS = 15.0
 """Size of the text of plots on the screen; it stays the same when a view is resized."""
 MARGIN = 12
 """Pixels left free around a plot."""
+BAR, BAR_GAP = 90, 24
+"""Pixels at the right of a plot for the colour bar with its labels, and from the plot to it."""
 TOP = 0
 """The whole of a layout."""
 
@@ -131,8 +133,8 @@ class Fit:
         and ``Height``.
     outputs : sequence of int
         Output ports that must be in sight.
-    right : int
-        Pixels left free at the right, for a colour bar.
+    bar : proxy, optional
+        The view's colour bar; it is put to the right of the plot, beside its first output.
     font : float
         Size of the text in pixels.
     """
@@ -143,11 +145,11 @@ class Fit:
         plot: Any,
         outputs: Sequence[int],
         *,
-        right: int = 0,
+        bar: Any = None,
         font: float = FONT_PIXELS,
     ) -> None:
-        self.view, self.plot, self.outputs = view, plot, tuple(outputs)
-        self.right, self.font = right, font
+        self.view, self.plot, self.outputs, self.bar = view, plot, tuple(outputs), bar
+        self.right, self.font = BAR if bar is not None else 0, font
         self._done: tuple[int, int] | None = None
         self.apply()
         # A window of the GUI tells its size itself; ParaView 6 does not keep ViewSize up to date.
@@ -174,7 +176,15 @@ class Fit:
                 self.plot.LabelSize = min(max(100 * self.font * unit / SIDE, 1.0), 8.0)
         x0, x1, y0, y1 = bounds_of(content)
         unit = max((x1 - x0) / width, (y1 - y0) / height)  # plot units a pixel
-        look_at(self.view, (x0 + x1 + unit * self.right) / 2, (y0 + y1) / 2, unit * size[1] / 2)
+        x, y = (x0 + x1 + unit * self.right) / 2, (y0 + y1) / 2
+        look_at(self.view, x, y, unit * size[1] / 2)
+        if self.bar is not None:
+            left = size[0] / 2 + (x1 - x) / unit + BAR_GAP * self.right / BAR
+            low, high = bounds_of([(self.plot, 0)])[2:]
+            bottom = size[1] / 2 + (low - y) / unit
+            length = max((high - low) / unit, 50)
+            self.bar.Position = [left / size[0], (bottom + 0.1 * length) / size[1]]
+            self.bar.ScalarBarLength = 0.8 * length / size[1]
 
     def _changed(self, *_event: Any) -> None:
         if size_of(self.view) != self._done:

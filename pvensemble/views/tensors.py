@@ -82,11 +82,19 @@ def check(
     reader.Kinds = [kind for kind in available if kind in kinds]
 
 
-def kind_of(plot: Any) -> str:
-    """Return the kind of tensors that a plot shows now."""
+def kinds_of(plot: Any) -> set[str]:
+    """Return the kinds of tensors that a plot shows now, or orders filters by."""
     if plot.SMProxy.GetXMLName() == "ActivationMaps":
-        return ACTIVATION
-    return GRAM if getattr(plot, "Measure", "") == CKA else CORRELATION
+        return {ACTIVATION, CORRELATION}
+    return {GRAM if text_of(plot, "Measure") == CKA else CORRELATION}
+
+
+def text_of(source: Any, name: str) -> str:
+    """Return the text that a property shows, "" where a source has no such property.
+
+    ParaView quotes the texts of lists when they are printed, and hands on no bare ones.
+    """
+    return str(getattr(source, name, "")).strip("'")
 
 
 class CheckedTensors:
@@ -117,11 +125,12 @@ class CheckedTensors:
     def _changed(self, *_event: Any) -> None:
         needs: dict[Any, tuple[Any, set, set]] = {}
         for plot in self.plots:
-            reader = plot.Tensors
-            if reader is not None and str(plot.Layer):
+            reader, layer = plot.Tensors, text_of(plot, "Layer")
+            if reader is not None and layer:
+                reader = getattr(reader, "Proxy", reader)
                 _, layers, kinds = needs.setdefault(reader.SMProxy, (reader, set(), set()))
-                layers.add(str(plot.Layer))
-                kinds.add(kind_of(plot))
+                layers.add(layer)
+                kinds.update(kinds_of(plot))
         for proxy, (reader, layers, kinds) in needs.items():
             before = self._layers.get(proxy, set())
             if layers != before or not kinds <= set(reader.Kinds):

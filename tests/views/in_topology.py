@@ -16,6 +16,7 @@ from pvensemble.views import attach, pipeline
 from pvensemble.views.data import cells_of, fetch
 from pvensemble.views.scenes import load_scene
 from pvensemble.views.selection import select_cells, selected_cells
+from pvensemble.views.tensors import text_of
 
 folder, performance_file, topology_file, answer_file = map(Path, sys.argv[1:])
 answers = {}
@@ -82,7 +83,7 @@ answers["shared"] = [
 ]
 answers["readers"] = [[list(r.Layers), list(r.Kinds)] for r in pipeline.find("EnsembleReader")]
 answers["readers of runs"] = len(pipeline.readers())
-answers["layer"] = [str(sources["similarity_plot"].Layer), shown(sources["activation_maps"])]
+answers["layer"] = [text_of(sources["similarity_plot"], "Layer"), shown(sources["activation_maps"])]
 answers["before"] = maps()
 
 # -- linked both ways, with everything in the other scene
@@ -154,7 +155,7 @@ answers["filters are back"] = marked_filters()
 sources["correlation_graph"].Layer = "conv1"
 simple.RenderAllViews()
 of_layer = ("similarity_plot", "correlation_first", "run_similarity", "activation_maps")
-answers["other layer"] = [str(sources[name].Layer) for name in of_layer]
+answers["other layer"] = [text_of(sources[name], "Layer") for name in of_layer]
 answers["checked"] = [[list(r.Layers), list(r.Kinds)] for r in pipeline.find("EnsembleReader")]
 answers["filters of the other layer"] = len(set(array(MAPS[0], "row").tolist()))
 sources["run_similarity"].Measure = "cka"

@@ -52,7 +52,7 @@ def test_it_uses_the_runs_of_the_scene_that_is_open(found):
 
 
 def test_only_what_is_needed_is_read_for_all_plots(found):
-    assert found["readers"] == [[["conv2"], [CORRELATION]], [["conv2"], [ACTIVATION]]]
+    assert found["readers"] == [[["conv2"], [CORRELATION]], [["conv2"], [CORRELATION, ACTIVATION]]]
 
 
 def test_before_anything_is_picked_the_runs_at_the_corners_are_shown(found):
@@ -110,7 +110,7 @@ def test_the_same_filters_are_marked_when_clusters_order_them_otherwise(found):
 
 def test_another_layer_in_one_plot_is_another_layer_in_all(found):
     assert found["other layer"] == ["conv1"] * 4
-    assert found["checked"] == [[["conv1"], [CORRELATION]], [["conv1"], [ACTIVATION]]]
+    assert found["checked"] == [[["conv1"], [CORRELATION]], [["conv1"], [CORRELATION, ACTIVATION]]]
     assert found["filters of the other layer"] == LAYERS["conv1"]
 
 
