@@ -14,7 +14,6 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble import schema
 from pvensemble.errors import OptionError, did_you_mean
-from pvensemble.filters._standin import dead_filters
 from pvensemble.filters._tensors import Block, TensorFilter, cached
 from pvensemble.filters.plot_geometry import Z_DATA, Sketch, cell_array_from_sizes, vtk_points
 from pvensemble.filters.plot_matrix import Square, block_means, grid_quads
@@ -27,6 +26,7 @@ from pvensemble.filters.plot_matrix_panels import (
     run_title,
     summary,
 )
+from pvensemble.numerics.correlation import dead_filters
 from pvensemble.numerics.ordering import LINKAGES, ClusterOrder, cluster_order
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.arrays import to_vtk
