@@ -228,7 +228,7 @@ def test_the_step_from_which_cyan_is_above_red_is_found():
 
 def test_times_are_the_papers_or_shares_of_a_shorter_training():
     assert times(1000) == (100, (100, 600), 500)
-    assert times(600) == (100, (100, 600), 500)
+    assert times(550) == (100, (100, 550), 500)
     assert times(60) == (10, (10, 60), 50)
 
 

@@ -223,7 +223,7 @@ def embedding_pattern(study: Study) -> Finding:
     cluster = compactness(
         "mean distance among the cyan corner, relative to all", study.points, cyan
     )
-    mixed, matched = told_by_neighbours(study)
+    mixed, *more = told_by_neighbours(study)
     far = outlyingness(study.points)
     green = [
         Statistic(f"mean percentile of isolation of the corner {name}", float(far[corner].mean()))
@@ -239,7 +239,7 @@ def embedding_pattern(study: Study) -> Finding:
         "holds when the cyan corner is closer together than random runs (p < 0.05), a green "
         "corner is isolated (75th percentile) and neighbours tell less than half of the "
         "hyper-parameters; partly when the first and one of the others",
-        (cluster, *green, mixed, Statistic("stress of the embedding", study.stress), matched),
+        (cluster, *green, mixed, Statistic("stress of the embedding", study.stress), *more),
         judge(
             clustered and outliers and mixed.value < 0.5,
             clustered and (outliers or mixed.value < 0.5),
@@ -247,12 +247,16 @@ def embedding_pattern(study: Study) -> Finding:
         f"the cyan corner {'is' if clustered else 'is not'} a cluster, green runs "
         f"{'are' if outliers else 'are no'} outliers, and colours are "
         f"{'mixed' if mixed.value < 0.5 else 'smooth'}: neighbours tell {mixed.value:.0%} of the "
-        "hyper-parameters",
+        f"hyper-parameters, but {more[-1].value:.0%} of lr/(1-m)",
     )
 
 
-def told_by_neighbours(study: Study) -> tuple[Statistic, Statistic]:
-    """Return how smooth colours are in the paper's embedding, and with filters matched instead."""
+def told_by_neighbours(study: Study) -> tuple[Statistic, ...]:
+    """Return how smooth colours are in the paper's embedding, then what may explain that.
+
+    Where only lr / (1 - momentum) matters, runs of different colours are alike, and colours mix
+    although the runs are in order.
+    """
     name = "hyper-parameters told by the 5 neighbours in the embedding"
     return (
         smoothness(name, study.points, study.parameters),
@@ -260,6 +264,9 @@ def told_by_neighbours(study: Study) -> tuple[Statistic, Statistic]:
             "the same when filters are matched, not reordered by clusters",
             study.matched_points,
             study.parameters,
+        ),
+        smoothness(
+            "lr / (1 - momentum) told by the 5 neighbours", study.points, study.effective[:, None]
         ),
     )
 
@@ -401,14 +408,15 @@ def stability_sign(study: Study) -> Finding:
 
 def smooth_colors(study: Study) -> Finding:
     """Finding 9, the embedding; whether it is smoother than on MNIST compares data sets."""
-    told, matched = told_by_neighbours(study)
+    told, *more = told_by_neighbours(study)
     return Finding(
         "9a",
         "holds when neighbours in the embedding tell more than half of the hyper-parameters "
         "(p < 0.05); partly when more than chance",
-        (told, Statistic("stress of the embedding", study.stress), matched),
+        (told, Statistic("stress of the embedding", study.stress), *more),
         judge(told.value > 0.5 and told.p < 0.05, told.p < 0.05),
-        f"neighbours tell {told.value:.0%} of the hyper-parameters",
+        f"neighbours tell {told.value:.0%} of the hyper-parameters, and {more[-1].value:.0%} of "
+        "lr/(1-m)",
     )
 
 

@@ -126,10 +126,12 @@ class Study:
 def times(last_step: int) -> tuple[int, tuple[int, int], int]:
     """Return the step of P1, the interval of P2 and P3 and the step of the embedding.
 
-    Those of the paper, or, in a training shorter than its interval, shares of it.
+    Those of the paper, the interval cut off at the end of the training; in one that is shorter than
+    the step of the embedding, shares of it.
     """
-    if last_step >= paper.INTERVAL[1]:
-        return paper.P1_STEP, paper.INTERVAL, paper.SIMILARITY_STEP
+    if last_step >= paper.SIMILARITY_STEP:
+        interval = (paper.INTERVAL[0], min(paper.INTERVAL[1], last_step))
+        return paper.P1_STEP, interval, paper.SIMILARITY_STEP
     share = last_step / paper.INTERVAL[1]
     low, high = (round(share * step) for step in paper.INTERVAL)
     return round(share * paper.P1_STEP), (low, high), round(share * paper.SIMILARITY_STEP)
