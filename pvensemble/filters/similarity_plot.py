@@ -76,36 +76,39 @@ class EnsembleSimilarityPlot(ComparisonFilter):
         self._check_options()
         now = requested_time(request, outInfo)
         run_index = self.runs_input(inInfo).run_index.copy()
-        there = self.tensors_input(request, inInfo, outInfo)
-        layer = there.layer(self._layer, self.kind)
+        layer = self.tensors_input(request, inInfo, outInfo).layer(self._layer, self.kind)
         recorded = RecordedSteps(self)
         layouts = self._layouts_of(recorded, layer, run_index)
-        chain: list[Layout] = []
-        if self._align_over_time:
-            with recorded.visit(now) as read:
-
-                def at_step(step: float, start) -> Layout | None:
-                    if self.aborted():
-                        return None
-                    self.report(0.7 * steps.index(step) / len(steps), f"Layout of step {step:g}")
-                    found = read(step).blocks(layer, self.kind, run_index)
-                    return self._layout(found, step, start, len(run_index))
-
-                steps = key_steps(recorded.steps, len(run_index))
-                chain = layouts.chain(steps, at_step)
+        chain = self._chain(layouts, recorded, layer, run_index, now)
         runs = self.runs_input(inInfo)  # reading other steps may have changed what was there
         blocks = self.blocks_input(request, inInfo, outInfo, runs)
-        step = snap(recorded.steps, now) if recorded.steps else max(b.step for b in blocks)
+        latest = max((block.step for block in blocks), default=0)
         self.report(0.7, "Layout")
-
-        def here(step: float, start) -> Layout:
-            return self._layout(blocks, step, start, runs.n_runs)
-
-        shown = layouts.after(step, chain, here)
-        self._draw(
-            outInfo, runs, layer, max(b.step for b in blocks), shown, extent([*chain, shown])
+        shown = layouts.after(
+            snap(recorded.steps, now) if recorded.steps else latest,
+            chain,
+            lambda step, start: self._layout(blocks, step, start, runs.n_runs),
         )
+        self._draw(outInfo, runs, f"{layer}, step {latest}", shown, extent([*chain, shown]))
         return 1
+
+    def _chain(
+        self, layouts: Layouts, recorded: RecordedSteps, layer: str, run_index, now: float | None
+    ) -> list[Layout]:
+        """Return the layouts of the key steps, those that are not known by reading them."""
+        if not self._align_over_time:
+            return []
+        steps = key_steps(recorded.steps, len(run_index))
+        with recorded.visit(now) as read:
+
+            def at_step(step: float, start) -> Layout | None:
+                if self.aborted():
+                    return None
+                self.report(0.7 * steps.index(step) / len(steps), f"Layout of step {step:g}")
+                found = read(step).blocks(layer, self.kind, run_index)
+                return self._layout(found, step, start, len(run_index))
+
+            return layouts.chain(steps, at_step)
 
     def _check_options(self) -> None:
         self.check_label_size()
@@ -135,7 +138,7 @@ class EnsembleSimilarityPlot(ComparisonFilter):
         embedding = embedding_of(found, n_runs, self._method, self._seed, start)
         return Layout(embedding, all(block.step == step for block in blocks))
 
-    def _draw(self, outInfo, runs: RunsData, layer: str, step: int, shown: Layout, scale) -> None:
+    def _draw(self, outInfo, runs: RunsData, heading: str, shown: Layout, scale) -> None:
         """Write both outputs."""
         scatter = Scatter.of(
             runs,
@@ -147,7 +150,6 @@ class EnsembleSimilarityPlot(ComparisonFilter):
         )
         write_points(self.output(outInfo, 0), runs, scatter)
         self.report(0.9, "Legend")
-        heading = f"{layer}, step {step}"
         sketch = draw_scatter(
             runs, scatter, self._label_size / 100, heading, self._method, self._comparison.measure
         )
