@@ -26,6 +26,13 @@ def open_ensemble(path: str):
     return ensemble
 
 
+def add_matrix_output(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--csv`` and ``--npy``, of which one can be used."""
+    either = parser.add_mutually_exclusive_group()
+    add_csv(either)
+    either.add_argument("--npy", metavar="FILE", help="write the matrix in NumPy's format")
+
+
 def write_text(text: str, target: str) -> None:
     """Write to a file (complete or not at all), or to standard output for ``-``.
 
@@ -36,23 +43,48 @@ def write_text(text: str, target: str) -> None:
     StoreError
         The file cannot be written, or is part of an ensemble.
     """
+    if target == "-":
+        sys.stdout.write(text)
+    else:
+        _write(text.encode(), target, "the table")
+
+
+def write_matrix(matrix, target: str) -> None:
+    """Write an array in NumPy's format (.npy) to a file, complete or not at all.
+
+    Raises
+    ------
+    StoreError
+        As `write_text` does; or the target is standard output.
+    """
+    import io
+
+    import numpy as np
+
+    from pvensemble.errors import StoreError
+
+    if target == "-":
+        raise StoreError("--npy needs the name of a file; --csv - writes to the output")
+    buffer = io.BytesIO()
+    np.save(buffer, matrix, allow_pickle=False)
+    _write(buffer.getbuffer(), target, "the matrix")
+
+
+def _write(data: bytes | memoryview, target: str, what: str) -> None:
     import os
     from pathlib import Path
 
     from pvensemble.store.files import unwritable, write_file
 
-    if target == "-":
-        sys.stdout.write(text)
-        return
     path = Path(target)
     _refuse_ensembles(path)
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
-            path.write_bytes(text.encode())
+            path.write_bytes(data)
         else:
-            write_file(Path(os.path.realpath(path)), text.encode())
+            write_file(Path(os.path.realpath(path)), data)
     except OSError as error:
-        raise unwritable(path, error, what="the table") from error
+        raise unwritable(path, error, what=what) from error
 
 
 def _refuse_ensembles(path: Path) -> None:
