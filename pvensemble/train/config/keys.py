@@ -31,6 +31,8 @@ class _Top:
 
 
 TOP = fields_of(_Top)
+_OF_ALL_RUNS = {"engine"}
+"""Settings of ``[train]`` that are no setting of a single run."""
 _SETTINGS_NAMES = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 _RESERVED = {
     *schema.FIXED_COLUMNS,
@@ -52,7 +54,8 @@ def dotted_key(key: str, models: set[str], where: Where) -> str:
     """
     options = {o for m in models if m in OPTIONS for o in fields_of(OPTIONS[m])} | {"name"}
     user = any(is_user_model(m) for m in models)
-    tables = {"train": fields_of(TrainSettings), "model": options, "data": fields_of(DataConfig)}
+    train = [k for k in fields_of(TrainSettings) if k not in _OF_ALL_RUNS]
+    tables = {"train": train, "model": options, "data": fields_of(DataConfig)}
     section, _, rest = key.partition(".")
     if rest:
         if rest in tables.get(section, ()) or (section == "model" and user):
@@ -122,6 +125,8 @@ def run_settings(config: TrainConfig, values: Mapping[str, Any], session: str) -
         elif rest != "name" and (is_user_model(name) or rest in fields_of(OPTIONS[name])):
             options[rest] = value
     train = parts["train"]
+    for name_of_all in _OF_ALL_RUNS:
+        del train[name_of_all]
     train["betas"] = (train.pop("beta1"), train.pop("beta2"))
     options = full_options(name, options, where.sub("model"))
     data = DataConfig(**parts["data"])

@@ -20,6 +20,7 @@ SOURCES = ("digits", "mnist", "fashion-mnist", "cifar10", "npy", "torchvision")
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
 SCHEDULES = ("constant", "inv", "step", "exp", "poly", "cosine")
 PRECISIONS = ("float32", "bf16", "tf32")
+ENGINES = ("auto", "torch", "native")
 DTYPES = ("float32", "float16")
 MAX_STEPS = 100_000_000
 """Steps of a run at most: its stops are listed before it starts."""
@@ -73,7 +74,12 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """``[train]``: batch, optimizer, learning-rate schedule and arithmetic."""
+    """``[train]``: batch, optimizer, learning-rate schedule and arithmetic.
+
+    ``engine`` says what computes the steps on a CPU: ``torch``; ``native``, which g++ compiles for
+    this processor and which trains chains of convolutions, pooling, rectifiers and linear layers
+    in float32; or ``auto``, the latter where it can. It holds for all runs.
+    """
 
     batch_size: int = setting(64, low=1)
     optimizer: str = setting("sgd", choices=OPTIMIZERS)
@@ -92,6 +98,7 @@ class TrainSettings:
     end_factor: float = setting(0.0, low=0, high=1)
     bias_lr_multiplier: float = setting(1.0, low=0)
     precision: str = setting("float32", choices=PRECISIONS)
+    engine: str = setting("auto", choices=ENGINES)
 
 
 @dataclass(frozen=True)

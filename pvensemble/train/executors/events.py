@@ -57,6 +57,8 @@ class Job:
         Where to go on, by position; runs that are absent start from their seed.
     note
         What people should know before the group is trained.
+    engine
+        What computes the training steps on a CPU: ``torch`` or ``native``.
     """
 
     group: int
@@ -70,6 +72,7 @@ class Job:
     evaluate_size: int | None = None
     states: dict[int, RunState] = field(default_factory=dict)
     note: str = ""
+    engine: str = "torch"
 
     @property
     def optimizer(self) -> str:

@@ -21,6 +21,8 @@ from pvensemble.train.executors.device_data import DeviceData
 from pvensemble.train.executors.evaluation import by_patches, evaluate
 from pvensemble.train.executors.events import Job, RunState, divergence
 from pvensemble.train.models import build_model
+from pvensemble.train.native.engine import Engine
+from pvensemble.train.native.plan import plan_of
 from pvensemble.train.optimizers import (
     SLOTS,
     change,
@@ -64,6 +66,10 @@ class OneRun:
         self._probing = Probing(job.layers, self._by_patches)
         self._taps = self._probing.taps(self.model)
         self._random = draws_random_numbers(self.model, settings.model.name)
+        self._native: Engine | None = None
+        if job.engine == "native" and data.device.type == "cpu":
+            plan = plan_of(self.model, data.input_shape)
+            self._native = Engine(self.model, plan, data.train, settings.batch_size)
         self.step, self.diverged, self.reason = 0, -1, ""
         self._rows: list[tuple[float, float]] = []
         self._frozen: dict[tuple[str, str], np.ndarray] = {}
@@ -104,7 +110,10 @@ class OneRun:
         """Compute the loss and gradient of this step's batch; return loss and accuracy."""
         s = self.settings
         train = self.data.train
-        images, labels = train.batch(batch_indices(s.seed, len(train), s.batch_size, self.step))
+        indices = batch_indices(s.seed, len(train), s.batch_size, self.step)
+        if self._native:
+            return self._native.step(indices)
+        images, labels = train.batch(indices)
         for p in self.parameters:
             p.grad = None
         with self._randomness(), self._precision():

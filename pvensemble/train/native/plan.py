@@ -94,7 +94,7 @@ def plan_of(model: nn.Module, image: tuple[int, int, int]) -> Plan:
     previous = None
     for node in graph.nodes:
         if node.op != "placeholder":
-            inputs = [a for a in node.all_input_nodes]
+            inputs = list(node.all_input_nodes)
             if inputs != [previous]:
                 raise Unsupported(f"{node.name} is not in one chain with the other layers")
             if node.op != "output":
