@@ -11,28 +11,50 @@ from pathlib import Path
 from paraview import simple as pv
 
 import pvensemble
-from pvensemble.views import attach
+from pvensemble.views import attach, colors, layout
 from pvensemble.views.scenes import load_scene
+from pvensemble.views.topology_charts import LAB_COLOR
 
 FOLDER = Path(pvensemble.__file__).resolve().parent.parent / "state_files"
+NO_GROUPS = "# none"
+PLOTS = ("similarity_plot", "correlation_first", "correlation_last", "correlation_graph")
 
 
 def build(path, size):
     """Build the scene ``topology`` and set it as the paper did."""
     figure = json.loads(os.environ["HAMID_FIGURE"])
     topology = load_scene(FOLDER / "topology.py")
-    scene = topology.build(path, size=size, groups="", layer=figure["layer"])
+    scene = topology.build(path, size=size, groups=NO_GROUPS, layer=figure["layer"])
     plots = scene.sources
     plots["similarity_plot"].Runs = f"{figure['red']},{figure['cyan']}"
     plots["correlation_first"].Runs = str(figure["red"])
     plots["correlation_last"].Runs = str(figure["cyan"])
-    for plot in ("similarity_plot", "correlation_first", "correlation_last", "correlation_graph"):
-        plots[plot].Threshold = figure["threshold"]
+    for name in PLOTS:
+        plots[name].Threshold = figure["threshold"]
+    color_graph(plots, scene.views["correlation_graph"])
     pv.GetAnimationScene().AnimationTime = figure["step"]
+    arrange(scene, size)
+    return scene
+
+
+def color_graph(plots, view):
+    """Draw the curves in the colours of the points: runs of the graph are those of the plot."""
+    graph = plots["correlation_graph"]
+    graph.Input = plots["similarity_plot"]
+    colors.direct_colors(pv.GetDisplayProperties(graph, view), LAB_COLOR)
+
+
+def arrange(scene, size):
+    """Leave the four views of the paper's figure."""
+    views = {name: scene.views[name] for name in PLOTS}
+    tab = layout.new_layout("Figure 2")
+    above, below = layout.split(tab, layout.TOP, "vertical", 0.54)
+    left, right = layout.split(tab, above, "horizontal", 0.36)
+    middle, right = layout.split(tab, right, "horizontal", 0.5)
+    for name, cell in zip(PLOTS, (left, middle, right, below)):
+        layout.place(tab, cell, views[name])
+    layout.set_size(tab, views[PLOTS[0]], size)
+    scene.layouts, scene.views = {"figure_2": tab}, views
+    pv.RenderAllViews()  # the views take their new sizes
     scene.keep = attach.attach()
     pv.RenderAllViews()
-    for name in set(scene.layouts) - {"topology"}:
-        del scene.layouts[name]
-    for name in ("run_similarity", "activation_maps", "spreadsheet"):
-        scene.views.pop(name, None)
-    return scene

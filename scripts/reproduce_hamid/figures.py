@@ -20,10 +20,10 @@ from reproduce_hamid.training import ReproductionError
 HERE = Path(__file__).resolve().parent
 SCENES = {
     "figure-1": (HERE / "figure_1.py", "performance"),
-    "figure-2": (HERE / "figure_2.py", "topology"),
+    "figure-2": (HERE / "figure_2.py", "figure_2"),
 }
 """Scene file of each figure, and the layout of it that is the picture."""
-SIZE = "1600x1000"
+SIZE = "1440x900"
 
 
 def settings(study: Study) -> dict:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pvensemble.numerics.filter_counts import FilterCounts
-from pvensemble.numerics.similarity import matched_similarity, run_vectors
 
 from pvensemble.numerics.embedding import embed
+from pvensemble.numerics.filter_counts import FilterCounts
 from pvensemble.numerics.lab_colors import lab_colors
 from pvensemble.numerics.measures import normalized, performance_table, stability
+from pvensemble.numerics.similarity import matched_similarity, run_vectors
 from pvensemble.schema import CORRELATION, DIVERGED, LOSS_METRICS, TEST_ACCURACY
 from pvensemble.store import Ensemble
 from reproduce_hamid import paper
