@@ -239,12 +239,13 @@ class TensorFilter(EnsembleAlgorithm):
 
     def GetLayerNames(self) -> list[str]:
         """Layers that are there, for the list in the panel."""
-        data = self._connected()
-        if data is None:
-            reader = self._reader()
-            data = reader.GetOutputDataObject(TENSORS_PORT) if reader is not None else None
-        there = Tensors(data).layers(self.kind) if isinstance(data, vtkMultiBlockDataSet) else []
-        return ["", *there]
+        reader = self._reader()
+        read = reader.GetOutputDataObject(TENSORS_PORT) if reader is not None else None
+        # What is connected may not have been updated yet: ParaView puts a filter of its own before.
+        there = (
+            Tensors(d) for d in (self._connected(), read) if isinstance(d, vtkMultiBlockDataSet)
+        )
+        return ["", *next(filter(None, (tensors.layers(self.kind) for tensors in there)), [])]
 
     def tensors_input(self, request, inInfo: tuple, outInfo) -> Tensors:
         """Return the tensors: of the second input, else of the reader that the runs come from.
