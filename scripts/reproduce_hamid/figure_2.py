@@ -29,6 +29,7 @@ def build(path, size):
     plots["similarity_plot"].Runs = f"{figure['red']},{figure['cyan']}"
     plots["correlation_first"].Runs = str(figure["red"])
     plots["correlation_last"].Runs = str(figure["cyan"])
+    plots["similarity_plot"].AlignOverTime = 0  # one step, as the statistics see it
     for name in PLOTS:
         plots[name].Threshold = figure["threshold"]
     color_graph(plots, scene.views["correlation_graph"])
@@ -48,10 +49,10 @@ def arrange(scene, size):
     """Leave the four views of the paper's figure."""
     views = {name: scene.views[name] for name in PLOTS}
     tab = layout.new_layout("Figure 2")
-    above, below = layout.split(tab, layout.TOP, "vertical", 0.54)
-    left, right = layout.split(tab, above, "horizontal", 0.36)
-    middle, right = layout.split(tab, right, "horizontal", 0.5)
-    for name, cell in zip(PLOTS, (left, middle, right, below)):
+    above, below = layout.split(tab, layout.TOP, "vertical", 0.5)
+    similarity, graph = layout.split(tab, above, "horizontal", 0.45)
+    red, cyan = layout.split(tab, below, "horizontal", 0.48)
+    for name, cell in zip(PLOTS, (similarity, red, cyan, graph)):
         layout.place(tab, cell, views[name])
     layout.set_size(tab, views[PLOTS[0]], size)
     scene.layouts, scene.views = {"figure_2": tab}, views

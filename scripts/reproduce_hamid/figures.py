@@ -23,7 +23,7 @@ SCENES = {
     "figure-2": (HERE / "figure_2.py", "figure_2"),
 }
 """Scene file of each figure, and the layout of it that is the picture."""
-SIZE = "1440x900"
+SIZE = "1200x830"
 
 
 def settings(study: Study) -> dict:
