@@ -16,8 +16,8 @@ import numpy as np
 
 from pvensemble.numerics.embedding import Embedding
 
-MAX_KEYS, MIN_KEYS = 16, 2
-RUNS_FOR_KEYS = 4000
+MAX_KEYS, MIN_KEYS = 64, 2
+RUNS_FOR_KEYS = 8000
 """So many runs times key steps: with many runs, key steps are fewer, but at least two."""
 
 

@@ -22,9 +22,9 @@ PAPER, MATCHED, CKA = MEASURES
 MAX_MATCHED = 500
 """Filters are matched for every pair of runs, which takes minutes for more runs."""
 MEASURE_TEXTS = {
-    PAPER: "similarity of ordered correlations",
-    MATCHED: "similarity of matched correlations",
-    CKA: "CKA similarity",
+    PAPER: "similarity (ordered filters)",
+    MATCHED: "similarity (matched filters)",
+    CKA: "similarity (CKA)",
 }
 
 

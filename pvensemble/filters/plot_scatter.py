@@ -185,12 +185,11 @@ def draw_scatter(
 
 def caption(embedding: Embedding, method: str, measure: str) -> str:
     """Return what the layout shows and how far it can be trusted."""
-    parts = [METHOD_TEXTS.get(method, method)]
+    parts = [f"{METHOD_TEXTS.get(method, method)} of 1 - {MEASURE_TEXTS[measure]}"]
     if np.isfinite(embedding.stress):
-        parts.append(f"stress {embedding.stress:.3f}")
+        parts.append(f"stress {embedding.stress:.2f}")
     if np.isfinite(embedding.negative_eigenvalues):
         parts.append(f"negative eigenvalues {100 * embedding.negative_eigenvalues:.0f} %")
-    parts.append(f"distance 1 - {MEASURE_TEXTS[measure]}")
     return "; ".join([", ".join(parts), *([embedding.note] if embedding.note else [])])
 
 

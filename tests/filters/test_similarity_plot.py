@@ -9,6 +9,7 @@ from tensor_samples import make_tensors, random_correlations
 from topology_samples import make_topology, plot_of, reader_of
 
 from pvensemble.errors import NotRecordedError, OptionError, PipelineError
+from pvensemble.filters import _layouts
 from pvensemble.filters import reader as reader_module
 from pvensemble.filters._base import run
 from pvensemble.filters._layouts import key_steps
@@ -184,7 +185,8 @@ def test_each_key_step_begins_from_the_one_before(made):
         before = expected.points
 
 
-def test_other_steps_begin_from_the_key_step_before(tmp_path):
+def test_other_steps_begin_from_the_key_step_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(_layouts, "MAX_KEYS", 10)
     made = make_topology(tmp_path / "many.pvens", steps=range(20))
     assert key_steps(made.steps, 6) == made.steps[::2]
     plot = plot_of(EnsembleSimilarityPlot(), reader_of(made))
@@ -232,13 +234,13 @@ def test_steps_are_read_once_and_the_present_one_is_left(made):
 def test_key_steps_are_few_and_stay():
     steps = [float(s) for s in range(0, 1010, 10)]
     keys = key_steps(steps, 121)
-    assert keys == steps[::8]
+    assert keys == steps[::2]
     for n in range(1, len(steps)):  # those of a shorter training are among those of a longer one
         shorter, longer = key_steps(steps[:n], 121), key_steps(steps[: n + 1], 121)
         kept = shorter if longer[:2] == shorter[:2] else shorter[::2]
         assert longer[: len(kept)] == kept
-        assert len(shorter) <= 16
-    assert len(key_steps(steps, 1000)) <= 4
+        assert len(shorter) <= 64
+    assert len(key_steps(steps, 1000)) <= 8
     assert key_steps(steps, 100_000) == [0.0, 640.0]
     assert key_steps([], 5) == []
     assert key_steps([7.0], 5) == [7.0]
