@@ -44,10 +44,8 @@ class CorrelationSums:
             self._sum = np.zeros((*lead, n_filters))
             self._products = np.zeros((*lead, n_filters, n_filters))
         elif self._sum.shape != (*lead, n_filters):
-            raise OptionError(
-                f"rows of shape {(*self._sum.shape[:-1], 'n', n_filters)} are needed after the "
-                f"first ones, got {rows.shape}"
-            )
+            wanted = (*self._sum.shape[:-1], "n_rows", self._sum.shape[-1])
+            raise OptionError(f"rows of shape {wanted} must follow, got {rows.shape}")
         self._count += n_rows
         with np.errstate(invalid="ignore", over="ignore"):
             for first in range(0, n_rows, ROWS):
