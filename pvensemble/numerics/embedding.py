@@ -35,6 +35,12 @@ METHODS = ("mds", "classical", "landmark", "tsne", "umap", "pca")
 MAX_PAIRWISE = 30_000
 """Above as many runs no method looks at all pairs; landmark scaling takes its place."""
 
+WORSE_AT_MOST = 0.05
+"""Share of stress that going on from a given layout may cost."""
+
+MAX_AFRESH = 2000
+"""Up to as many runs that cost is looked at, which doubles the time."""
+
 _STRESS_SAMPLE = 500
 _ALIKE = 1e-12
 """Mean square of distances below which all runs count as one: the rounding errors of float32."""
@@ -100,7 +106,8 @@ def embed(
     start : numpy.ndarray, optional
         (n_runs, 2) layout, such as that of the time step before, NaN for new runs. ``mds``,
         ``tsne`` and ``umap`` begin there, and the result of any method is rotated, reflected and
-        shifted to it. Without it the result has canonical orientation.
+        shifted to it. Without it the result has canonical orientation. ``mds`` of up to 2,000 runs
+        begins afresh where that finds less stress by more than 5 %.
 
     Returns
     -------
@@ -181,8 +188,13 @@ def _embed_comparable(
     return found
 
 
-def _mds(distances: PairDistances, seed: int, before: np.ndarray | None, notes) -> dict:
+def _mds(distances: PairDistances, seed: int, before: np.ndarray | None, notes: list[str]) -> dict:
     layout = smacof(distances, _first_layout(distances, seed, before))
+    if before is not None and distances.n <= MAX_AFRESH:
+        afresh = smacof(distances, _first_layout(distances, seed, None))
+        if afresh.stress < (1 - WORSE_AT_MOST) * layout.stress:
+            layout = afresh
+            notes.append("began afresh: going on from the given layout is a dead end")
     return {
         "points": layout.points,
         "stress": layout.stress,

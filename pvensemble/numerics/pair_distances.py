@@ -82,10 +82,14 @@ class PairDistances:
         return self._panels
 
     def strips(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Cut panels into low strips, (first, last, (last - first, n - first) distances)."""
+        """Cut panels into low strips, (first, last, (last - first, n - first) distances).
+
+        A single panel is one strip: few calls are worth more than each pair only once.
+        """
+        n_rows = STRIP_ROWS if self.n > PANEL_ROWS else PANEL_ROWS
         for start, panel in self.panels():
-            for i in range(0, len(panel), STRIP_ROWS):
-                first, last = start + i, min(start + i + STRIP_ROWS, start + len(panel))
+            for i in range(0, len(panel), n_rows):
+                first, last = start + i, min(start + i + n_rows, start + len(panel))
                 yield first, last, panel[i : last - start, i:]
 
     def sum_of_squares(self) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from pvensemble.numerics.pair_distances import STRIP_ROWS, PairDistances
+from pvensemble.numerics.pair_distances import PairDistances
 
 DENSE = 1000
 """Up to as many runs all eigenvalues are computed."""
@@ -106,7 +106,7 @@ def _principal_coordinates(
         matrix = distances.matrix().astype(np.float64)
         values, vectors = np.linalg.eigh(_centred(factor * kernel(matrix)))
     else:
-        buffer = np.empty(STRIP_ROWS * n, np.float32)
+        buffer = np.empty(max(strip.size for *_, strip in distances.strips()), np.float32)
         product = LinearOperator(
             (n, n),
             lambda x: factor * _centred_product(distances, kernel, x, buffer),

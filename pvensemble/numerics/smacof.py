@@ -1,8 +1,9 @@
-"""Metric multidimensional scaling by SMACOF, with relaxed updates, in float32.
+"""Metric multidimensional scaling by SMACOF, accelerated, in float32.
 
-Stress is minimized by majorization (de Leeuw and Heiser 1980, "Multidimensional scaling with
-restrictions on the configuration"): each update is twice the Guttman transform minus the layout,
-which lowers stress as surely as the transform itself and needs half the iterations.
+Stress is minimized by majorization (de Leeuw 1977): the Guttman transform of a layout never has
+more stress. As it is the layout less its gradient, suitably scaled, a limited-memory quasi-Newton
+method (Nocedal 1980) can build on it; it needs a half to a tenth of the iterations. Where its step
+does not lower stress, the transform itself is taken.
 
 One pass over the pairs is all that an iteration costs, in tiles that stay in the cache; no
 temporary is larger than a tile. NumPy releases the interpreter's lock in such operations, so tiles
@@ -19,11 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvensemble.numerics.pair_distances import STRIP_ROWS, PairDistances
+from pvensemble.numerics.pair_distances import PairDistances
 
 LANES = 8
 TILE_COLUMNS = 1024
 THREADS_FROM = 800
+MEMORY = 5
 _FLOOR = 1e-6
 
 
@@ -79,23 +81,60 @@ def smacof(
     spread = distances.n * np.sum(points**2)
     if total == 0 or spread == 0:
         return Layout(np.zeros_like(points), total, float(total > 0), 0)
-    n_iterations = 0
+    best, target, steps, n_iterations = np.inf, points, _QuasiNewton(), 0
     with ExitStack() as stack:
         sums = _PairSums(distances, stack)
         points *= sums.guttman(points)[1] / spread
-        before = np.inf
         while n_iterations < max_iterations:
             n_iterations += 1
-            target, cross = sums.guttman(points)
+            transformed, cross = sums.guttman(points)
             stress = total - 2 * cross + distances.n * np.sum(points**2)
-            if before - stress < tolerance * total:
+            if stress < best:
+                has_converged = best - stress < tolerance * total
+                best, target = stress, transformed
+                if has_converged:
+                    break
+                points = points - steps.next_step(points, points - transformed)
+            elif steps.is_plain:  # less than rounding errors is left
                 break
-            before = stress
-            points = 2 * target - points
-            points -= points.mean(axis=0)
-        points = target - target.mean(axis=0)
-        raw = sums.raw_stress(points)
-    return Layout(points, raw, float(np.sqrt(raw / total)), n_iterations)
+            else:
+                steps = _QuasiNewton()
+                points = target
+        raw = sums.raw_stress(target)
+    return Layout(target, raw, float(np.sqrt(raw / total)), n_iterations)
+
+
+class _QuasiNewton:
+    """Steps of the L-BFGS method, in the scale in which the first is the gradient."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[np.ndarray, np.ndarray, float]] = []
+        self._before: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the last step was the gradient."""
+        return not self._pairs
+
+    def next_step(self, points: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Return what to subtract from (n, 2) points; the arrays are kept."""
+        if self._before is not None:
+            moved, turned = points - self._before[0], gradient - self._before[1]
+            curvature = np.vdot(moved, turned)
+            if curvature > 1e-12 * np.vdot(turned, turned):
+                self._pairs = [*self._pairs, (moved, turned, curvature)][-MEMORY:]
+        self._before = points, gradient
+        step = gradient.copy()
+        shares = []
+        for moved, turned, curvature in reversed(self._pairs):
+            shares.append(np.vdot(moved, step) / curvature)
+            step -= shares[-1] * turned
+        if self._pairs:
+            _, turned, curvature = self._pairs[-1]
+            step *= curvature / np.vdot(turned, turned)
+        for (moved, turned, curvature), share in zip(self._pairs, reversed(shares)):
+            step += (share - np.vdot(turned, step) / curvature) * moved
+        return step
 
 
 class _PairSums:
@@ -105,8 +144,8 @@ class _PairSums:
         self._n = distances.n
         strips = list(distances.strips())
         self._lanes = [strips[i::LANES] for i in range(min(LANES, len(strips)))]
-        width = min(TILE_COLUMNS, self._n)
-        self._buffers = [np.empty((2, STRIP_ROWS * width), np.float32) for _ in self._lanes]
+        largest = max((len(strip) * min(strip.shape[1], TILE_COLUMNS) for *_, strip in strips))
+        self._buffers = [np.empty((2, largest), np.float32) for _ in self._lanes]
         self._map = map
         n_threads = min(len(self._lanes), os.cpu_count() or 1)
         if self._n >= THREADS_FROM and n_threads > 1:
@@ -141,6 +180,7 @@ class _PairSums:
         for part in self._map(lane_sums, range(len(self._lanes))):
             sums += part
         target = (points * sums[2][:, None] - sums[:2].T) / self._n
+        target -= target.mean(axis=0)
         return target, float(self._n * np.sum(points * target))
 
     def raw_stress(self, points: np.ndarray) -> float:
