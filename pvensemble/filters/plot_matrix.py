@@ -18,6 +18,8 @@ from pvensemble.numerics.ticks import Tick, thin
 
 _TICK = 0.3
 OUTLINE = (255, 127, 14)
+MAX_CROSSING = 128
+"""Filters above which a dendrogram shows merges within clusters only."""
 TREE_GAP, TREE_WIDTH = 0.025, 0.2
 """Of the side of the matrix: between it and the dendrogram, and width of the dendrogram."""
 
@@ -201,6 +203,8 @@ def draw_dendrogram(
 ) -> None:
     """Draw the dendrogram at the right of a matrix, its leaves at the rows.
 
+    Merges of clusters are pale; of more than ``MAX_CROSSING`` filters they are left out.
+
     Parameters
     ----------
     sketch : Sketch
@@ -215,8 +219,9 @@ def draw_dendrogram(
     x0, width = square.right + TREE_GAP * square.side, TREE_WIDTH * square.side
     unit = square.side / (len(order.linkage) + 1)
     shapes = tree_lines(order.linkage) * (width, -unit) + (x0, square.top - 0.5 * unit)
-    for shape in shapes[order.n_joined :]:  # they cross: clusters stand by their size
-        sketch.line(shape, LIGHT, Z_DATA)
+    if len(shapes) < MAX_CROSSING:
+        for shape in shapes[order.n_joined :]:  # they cross: clusters stand by their size
+            sketch.line(shape, LIGHT, Z_DATA)
     for shape in shapes[: order.n_joined]:
         sketch.line(shape, DARK)
     at = x0 + (1 - threshold) * width

@@ -183,7 +183,8 @@ def run_title(runs: RunsData, cell: int, *, is_short: bool = False) -> list[str]
     varying = [p for p in known if len(np.unique(runs.columns[p])) > 1] or known
     n = 2 if is_short else _MAX_PARAMETERS
     parts = [f"{p} {_value(runs.columns[p][cell])}" for p in varying[:n]]
-    parts += ["…"] if len(varying) > n else []
+    if len(varying) > n:
+        parts[-1] += ", …"
     if is_short:
         return [name, *parts]
     return [f"{name}: {parts[0]}", *parts[1:]] if parts else [name]

@@ -106,6 +106,8 @@ def test_rows_are_those_of_the_filter_correlation():
     assert [place[f] for f in a["filter"]] == a["row_position"].tolist()
     assert sorted(place) == list(range(8))
     assert place != {k: k for k in range(8)}
+    for f in range(8):
+        np.testing.assert_array_equal(a["activation"][a["filter"] == f], maps[1, f].ravel())
     unit = SIDE / 8
     top = SIDE - a["row_position"] * unit
     assert ((box[:, 3] < top) & (box[:, 1] > top - unit)).all()

@@ -13,7 +13,7 @@ from pvensemble.filters._base import run
 from pvensemble.filters.filter_correlation import FilterCorrelation
 from pvensemble.filters.plot_geometry import RED
 from pvensemble.filters.plot_matrix import OUTLINE, block_means, label_ticks, tree_lines
-from pvensemble.filters.plot_matrix_panels import SIDE, joined, run_title
+from pvensemble.filters.plot_matrix_panels import SIDE, Caption, joined, place_panels, run_title
 from pvensemble.numerics.ordering import cluster_order
 from pvensemble.vtkdata.arrays import to_numpy
 from pvensemble.vtkdata.runs import RunsData
@@ -207,10 +207,25 @@ def test_labels_are_thinned_but_never_overlap():
         assert 0.6 * 0.32 - 1e-9 <= size <= 0.32
 
 
+@pytest.mark.parametrize("n_panels", [1, 2, 4, 16])
+def test_captions_have_room_between_the_panels(n_panels):
+    captions = [Caption(["run 7", "learning_rate 0.00656", "momentum 0.478"], ["29 pairs"])]
+    layout = place_panels(captions * n_panels, 3.6, has_trees=True)
+    (height,) = {c.height(layout.width, layout.size) for c in captions}
+    lows = sorted({s.y for s in layout.squares})
+    for low, above in zip(lows, lows[1:]):
+        assert above - (low + layout.squares[0].side) > height + 2 * layout.size
+    assert layout.squares[0].side > 0.5 * SIDE / len(lows)
+    assert lows[-1] + layout.squares[0].side <= SIDE + 1e-9
+
+
 def test_title_names_what_varies_and_lines_fit():
     runs = RunsData(make_runs({"a": np.array([0.5, 0.5]), "b": np.array([0.1, 1 / 3])}))
     assert run_title(runs, 1) == ["run 1 (r1): b 0.333"]
     assert run_title(runs, 1, is_short=True) == ["run 1", "b 0.333"]
+    many = RunsData(make_runs({name: np.arange(3.0) for name in "abcdef"}))
+    assert run_title(many, 2) == ["run 2 (r2): a 2", "b 2", "c 2", "d 2, …"]
+    assert run_title(many, 2, is_short=True) == ["run 2", "a 2", "b 2, …"]
     size, text = joined(["one thing", "another", "a third"], 5.0, 1.0)
     assert text == "one thing,\nanother,\na third"
     assert size == 1.0
