@@ -39,8 +39,10 @@ def long_form(ensemble) -> dict:
         for group, metrics in rows:
             if metric in metrics:
                 steps, values = metrics[metric]
-                columns["run_index"].append(np.repeat(group.run_indices, len(steps)))
-                columns["step"].append(np.tile(steps, len(group.run_indices)))
+                here = group.run_indices >= 0
+                values = values[:, here]
+                columns["run_index"].append(np.repeat(group.run_indices[here], len(steps)))
+                columns["step"].append(np.tile(steps, values.shape[1]))
                 columns["metric"].append(np.full(values.size, metric))
                 columns["value"].append(values.T.ravel())
     return {name: np.concatenate(parts) if parts else [] for name, parts in columns.items()}

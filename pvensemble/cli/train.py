@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "several, or repeated",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and end")
-    parser.add_argument("--resume", action="store_true", help="go on with a stopped training")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with a stopped training; runs that failed are tried again",
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes on CPU (0: none but this one)"
@@ -146,6 +150,8 @@ def _train(config: TrainConfig, path: Path, args: argparse.Namespace) -> int:
             )
         finally:
             display.close()
+    for line in failure_lines(result.failures):
+        print(line, file=sys.stderr)
     if result.interrupted:
         print(
             f"interrupted; everything recorded is safe in {path}\n"
@@ -153,8 +159,21 @@ def _train(config: TrainConfig, path: Path, args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
+    if result.failures:
+        print(f"try again with: {resume_command(args)}", file=sys.stderr)
     print(f"{path}: {states_text(result.states)}")
     return 0
+
+
+def failure_lines(failures: Sequence[tuple[str, str]], most: int = 3) -> list[str]:
+    """Return what a summary says of runs that failed, given as (run_id, reason)."""
+    shown = [f"{run_id}: {reason}" for run_id, reason in failures[:most]]
+    if len(failures) < 2:
+        return [f"1 run failed: {text}" for text in shown]
+    lines = [f"{len(failures):,} runs failed:", *(f"  {text}" for text in shown)]
+    if len(failures) > most:
+        lines.append(f"  … and {len(failures) - most} more; runs.csv has all reasons")
+    return lines
 
 
 def resume_command(args: argparse.Namespace) -> str:
