@@ -99,7 +99,7 @@ class FilterMarks:
             runs, columns = self._columns(plot)
             hit = np.logical_or.reduce([np.isin(column, self.filters) for column in columns])
             cells = np.flatnonzero(hit & (runs == self.run))
-            if self.latest(plot).GetCellData().HasArray(IMAGE):
+            if len(cells) and self.latest(plot).GetCellData().HasArray(IMAGE):
                 cells = self._borders(plot, cells)
         self._busy = True
         try:

@@ -12,6 +12,7 @@ from paraview import servermanager, simple
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from pvensemble.errors import SceneError
+from pvensemble.numerics.runs import parse_runs
 from pvensemble.views import attach, pipeline
 from pvensemble.views.data import cells_of, fetch
 from pvensemble.views.scenes import load_scene
@@ -20,8 +21,8 @@ from pvensemble.views.tensors import text_of
 
 folder, performance_file, topology_file, answer_file = map(Path, sys.argv[1:])
 answers = {}
-performance = load_scene(performance_file).build(str(folder / "grid.pvens"), size=(1200, 800))
-topology = load_scene(topology_file).build(str(folder / "grid.pvens"), size=(1200, 800))
+performance = load_scene(performance_file).build(str(folder / "grid.pvens"), size=(600, 400))
+topology = load_scene(topology_file).build(str(folder / "grid.pvens"), size=(600, 400))
 sources = topology.sources
 LINKED = {
     "groups": sources["groups"],
@@ -96,12 +97,16 @@ answers["cleared"] = [everywhere(), maps(), str(sources["correlation_graph"].Run
 
 # -- picks one after the other, with the mouse
 plot = sources["similarity_plot"]
+middles = np.array([middle(plot, run) for run in range(25)])
+apart = np.hypot(*(middles[:, None] - middles).T) + 1e9 * np.eye(25)
+a, b, c = np.argsort(-apart.min(axis=0))[:3]  # no other point covers these
+answers["a, b, c"] = [a, b, c]
 answers["picks"] = []
-for run, keys in ((7, ()), (3, ("ctrl",)), (12, ("ctrl",)), (7, ("shift",))):
+for run, keys in ((a, ()), (b, ("ctrl",)), (c, ("ctrl",)), (a, ("shift",))):
     at = middle(plot, run)
     gesture("similarity_plot", at, at, *keys)
     seen = shown(sources["activation_maps"])
-    answers["picks"].append([everywhere(), maps(), seen, str(plot.Runs)])
+    answers["picks"].append([everywhere(), maps(), seen, len(parse_runs(plot.Runs, 25))])
 x, y = cells_of(fetch(plot)).corners.min(axis=0) - 0.01
 right, top = cells_of(fetch(plot)).corners.max(axis=0) + 0.01
 gesture("similarity_plot", (x, y), (right, top))
@@ -177,11 +182,11 @@ for name in ("one", "two", "groups", "diverged", "table"):
     attach.detach()
     simple.ResetSession()
     try:
-        scene = load_scene(topology_file).build(str(folder / f"{name}.pvens"), size=(900, 600))
+        scene = load_scene(topology_file).build(str(folder / f"{name}.pvens"), size=(600, 400))
         select_cells(scene.sources["groups"], [0])
         picked = [shown(scene.sources[k]) for k in ("correlation_first", "correlation_last")]
         points = cells_of(fetch(scene.sources["similarity_plot"]))
         answers["others"][name] = [picked, int((np.diff(points.offsets) > 0).sum())]
     except SceneError as error:
         answers["others"][name] = str(error)
-answer_file.write_text(json.dumps(answers))
+answer_file.write_text(json.dumps(answers, default=int))

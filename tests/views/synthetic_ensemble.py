@@ -157,7 +157,7 @@ def tensors(sizes: dict, kinds: tuple, share: np.ndarray, alive: np.ndarray, ste
     found = {}
     for name, n_filters in sizes.items():
         of_kind = {
-            CORRELATION: correlations(share, n_filters),
+            CORRELATION: correlations(share, n_filters, seed=step),
             ACTIVATION: activations(len(share), n_filters, step),
             GRAM: grams(share),
         }
