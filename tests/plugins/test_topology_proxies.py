@@ -81,6 +81,9 @@ maps.UpdatePipeline(100.0)
 result["maps"] = {n: column(maps, n) for n in ("activation", "filter", "image", "run_index")}
 result["colors"] = len(column(maps, "color", 1))
 
+hints = given.SMProxy.GetProperty("Tensors").GetHints()
+result["asks for tensors"] = hints.FindNestedElementByName("Optional") is None
+
 simple.SaveState(arguments["state"])
 simple.ResetSession()
 simple.LoadState(arguments["state"])
@@ -115,6 +118,10 @@ def test_a_layer_that_is_not_checked_is_named(found):
     assert "ERROR: Filter Correlation: " in message
     assert "under Layers of the Ensemble Reader" in message
     assert "Traceback" not in message
+
+
+def test_the_menu_asks_for_no_second_input(found):
+    assert not found["asks for tensors"]
 
 
 @pytest.mark.parametrize("step", [0, 50, 100])
