@@ -158,6 +158,28 @@ def test_tensors_at_the_time_connected_or_found(truth, connect):
 
 
 @pytest.mark.parametrize("connect", [True, False])
+def test_the_reader_runs_once_a_step_for_all_filters(truth, connect, monkeypatch):
+    steps = []
+    read = EnsembleReader.RequestData
+
+    def counted(reader, *arguments):
+        steps.append(1)
+        return read(reader, *arguments)
+
+    monkeypatch.setattr(EnsembleReader, "RequestData", counted)
+    reader, first = pipeline(truth, connect=connect)
+    second = Probe()
+    second.SetInputConnection(0, first.GetInputConnection(0, 0))
+    if connect:
+        second.SetInputConnection(1, reader.GetOutputPort(1))
+    for step in (0, 50, 100):
+        run(first, time=step)
+        run(second, time=step)
+        assert first.got[0].array is second.got[0].array
+    assert len(steps) == 3
+
+
+@pytest.mark.parametrize("connect", [True, False])
 @pytest.mark.expect_vtk_errors
 def test_a_layer_checked_later_arrives(truth, connect):
     reader, probe = pipeline(truth, connect=connect, layers=("conv1",))
