@@ -102,5 +102,6 @@ def _products(matrix: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _permuted(stack: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Return matrices (n, F, F) with rows and columns in another order (n, F)."""
-    rows = np.take_along_axis(stack, columns[:, :, None], axis=1)
-    return np.take_along_axis(rows, columns[:, None, :], axis=2)
+    n_runs, n = columns.shape
+    rows = np.arange(n_runs)[:, None] * n + columns
+    return stack.reshape(-1).take(rows[:, :, None] * n + columns[:, None, :])

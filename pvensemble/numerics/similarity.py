@@ -193,7 +193,7 @@ def matched_similarity(stack: np.ndarray) -> np.ndarray:
     - is 1 for a run and the same run with its filters permuted;
     - depends neither on the numbers of the filters in any run nor on the order of the runs.
 
-    A pair of runs with 50 filters takes about 1 ms, so 500 runs take some minutes.
+    A pair of runs with 50 filters takes about 0.5 ms, so 500 runs take a minute.
 
     Parameters
     ----------
