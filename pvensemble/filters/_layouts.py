@@ -118,9 +118,11 @@ def _start(layouts: list[Layout]) -> np.ndarray | None:
     return None
 
 
-def extent(layouts: list[Layout]) -> float:
-    """Return the largest distance of a run from the origin along an axis, at least 1e-6."""
-    largest = [
-        np.max(np.abs(each.points), initial=0.0, where=~np.isnan(each.points)) for each in layouts
-    ]
-    return float(max([*largest, 1e-6]))
+def frame(layouts: list[Layout]) -> tuple[np.ndarray, float]:
+    """Return the centre (2,) and half the side, at least 1e-6, of a square around all layouts."""
+    points = np.concatenate([np.zeros((0, 2)), *(layout.points for layout in layouts)])
+    points = points[np.isfinite(points).all(axis=1)]
+    if len(points) == 0:
+        return np.zeros(2), 1.0
+    low, high = points.min(axis=0), points.max(axis=0)
+    return (low + high) / 2, float(max(np.max(high - low) / 2, 1e-6))

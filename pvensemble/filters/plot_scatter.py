@@ -90,18 +90,31 @@ class Scatter:
         cls,
         runs: RunsData,
         embedding: Embedding,
-        scale: float,
+        square: tuple[np.ndarray, float],
         *,
         large: np.ndarray,
         point_size: float,
         columns: tuple[str, ...],
     ) -> Scatter:
-        """Place the runs; ``scale`` stands at the frame, ``point_size`` is a share of its side."""
+        """Place the runs.
+
+        Parameters
+        ----------
+        runs, embedding
+        square : ((2,) array, float)
+            Centre and half the side of what the frame shows, in units of the embedding.
+        large : (n_runs,) bool
+        point_size : float
+            Diameter of a point as a share of the frame's side.
+        columns : tuple of str
+            That decide the colour.
+        """
         shrunk = np.clip(np.sqrt(SHRINK_FROM / max(runs.n_runs, 1)), SMALLEST, 1.0)
         radius = np.full(runs.n_runs, 0.5 * point_size * SIDE * shrunk)
         radius[large] *= ENLARGED
-        unit = (0.5 - MARGIN) * SIDE / scale
-        centers = SIDE / 2 + unit * embedding.points
+        middle, half = square
+        unit = (0.5 - MARGIN) * SIDE / half
+        centers = SIDE / 2 + unit * (embedding.points - middle)
         has_no_place = np.flatnonzero(np.isnan(embedding.points).any(axis=1))
         centers[has_no_place] = rail_places(radius[has_no_place])
         session, sessions = _sessions(runs)

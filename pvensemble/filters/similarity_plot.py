@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from pvensemble.errors import OptionError, did_you_mean
-from pvensemble.filters._layouts import Layout, Layouts, extent, key_steps
+from pvensemble.filters._layouts import Layout, Layouts, frame, key_steps
 from pvensemble.filters._recorded_steps import RecordedSteps
 from pvensemble.filters._run_vectors import Comparable, ComparisonFilter, comparable_runs
 from pvensemble.filters._tensors import Block
@@ -89,7 +89,7 @@ class EnsembleSimilarityPlot(ComparisonFilter):
             chain,
             lambda step, start: self._layout(blocks, step, start, runs.n_runs),
         )
-        self._draw(outInfo, runs, f"{layer}, step {latest}", shown, extent([*chain, shown]))
+        self._draw(outInfo, runs, f"{layer}, step {latest}", shown, frame([*chain, shown]))
         return 1
 
     def _chain(
@@ -138,12 +138,12 @@ class EnsembleSimilarityPlot(ComparisonFilter):
         embedding = embedding_of(found, n_runs, self._method, self._seed, start)
         return Layout(embedding, all(block.step == step for block in blocks))
 
-    def _draw(self, outInfo, runs: RunsData, heading: str, shown: Layout, scale) -> None:
+    def _draw(self, outInfo, runs: RunsData, heading: str, shown: Layout, square: tuple) -> None:
         """Write both outputs."""
         scatter = Scatter.of(
             runs,
             shown.embedding,
-            scale,
+            square,
             large=drawn_runs(self._runs, runs.n_runs) & bool(self._runs.strip()),
             point_size=self._point_size / 100,
             columns=color_columns(runs, self._x_parameter, self._y_parameter),
