@@ -14,6 +14,7 @@ from pvensemble.errors import OptionError, did_you_mean
 from pvensemble.numerics.alignment import canonical, procrustes
 from pvensemble.numerics.neighbor_layouts import import_umap, tsne, umap
 from pvensemble.numerics.pair_distances import (
+    ALIKE,
     PairDistances,
     check_matrix,
     check_vectors,
@@ -42,9 +43,6 @@ MAX_AFRESH = 2000
 """Up to as many runs that cost is looked at, which doubles the time."""
 
 _STRESS_SAMPLE = 500
-_ALIKE = 1e-12
-"""Mean square of distances below which all runs count as one: the rounding errors of float32."""
-
 _NAN = float("nan")
 
 
@@ -177,7 +175,7 @@ def _embed_comparable(
     if n < 4 and method in ("tsne", "umap"):
         notes.append(f"mds in place of {method}: there are only {n} runs")
         method = "mds"
-    if n < 2 or (method != "landmark" and distances.sum_of_squares() <= _ALIKE * n * n):
+    if n < 2 or (method != "landmark" and distances.sum_of_squares() <= ALIKE * n * n):
         found = {"points": np.zeros((n, 2)), "stress": 0.0, "raw_stress": 0.0}
     else:
         n_known = 0 if before is None else np.isfinite(before).all(axis=1).sum()
@@ -277,6 +275,8 @@ def _stress_at_best_scale(distances: PairDistances, points: np.ndarray, seed: in
         given_squares += given @ given
         layout_squares += layout @ layout
         products += given @ layout
-    if not given_squares or not layout_squares:
-        return float(given_squares > 0)
+    if given_squares <= ALIKE * distances.n * len(runs):
+        return 0.0
+    if not layout_squares:
+        return 1.0
     return float(np.sqrt(max(0.0, 1 - products**2 / (given_squares * layout_squares))))

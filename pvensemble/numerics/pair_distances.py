@@ -15,6 +15,9 @@ from pvensemble.errors import OptionError
 PANEL_ROWS = 256
 STRIP_ROWS = 64
 
+ALIKE = 1e-12
+"""Mean square of distances below which runs count as one: the rounding errors of float32."""
+
 
 class PairDistances:
     """Distances between the runs of which vectors or a matrix of distances are given.

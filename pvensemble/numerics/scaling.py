@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from pvensemble.numerics.pair_distances import PairDistances
+from pvensemble.numerics.pair_distances import ALIKE, PairDistances
 
 DENSE = 1000
 """Up to as many runs all eigenvalues are computed."""
@@ -76,6 +76,8 @@ def landmark_scaling(distances: PairDistances, seed: int = 0) -> Scaling:
     """
     landmarks = sample_runs(distances.n, N_LANDMARKS, seed)
     half_squares = _half_squares(distances.to_runs(landmarks))
+    if np.abs(half_squares).mean() <= ALIKE:
+        return Scaling(np.zeros((distances.n, _DIMENSIONS)), 0.0, len(landmarks))
     between = half_squares[landmarks]
     values, vectors = np.linalg.eigh(_centred(between))
     negative = _negative_share(values)

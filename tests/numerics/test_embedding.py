@@ -261,6 +261,7 @@ def test_few_runs(method, n):
 def test_identical_runs_lie_together(method, n):
     found = embed(np.repeat(sheet(1)[0], n, axis=0), method=method)
     np.testing.assert_allclose(found.points, 0, atol=1e-3)
+    assert found.stress == 0
 
 
 @pytest.mark.parametrize("method", QUICK)
