@@ -2,7 +2,8 @@
 
 Both train one run at a time in as many processes as there are cores, one thread each; they
 alternate, so that whatever else the machine does meets both. The plain loop is the same network
-and optimizer as a tutorial writes it: NCHW, ``torch.optim.SGD``, ``loss.backward()``.
+and optimizer as a tutorial writes it: NCHW, ``torch.optim.SGD``, ``loss.backward()``. ``native`` is
+the compiled engine, left out where there is no compiler.
 
     python benchmarks/train_cpu.py --data DIR        (DIR/MNIST/raw; random images without)
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-LOOPS = ("plain", "float32", "bf16")
+LOOPS = ("plain", "float32", "bf16", "native")
 
 
 def main() -> None:
@@ -40,14 +41,15 @@ def main() -> None:
     import torch
 
     print(f"torch {torch.__version__}, python {platform.python_version()}, preset {args.preset}")
-    found = {loop: [] for loop in (*LOOPS, "gemm")}
+    loops = [loop for loop in LOOPS if loop != "native" or _native()]
+    found = {loop: [] for loop in (*loops, "gemm")}
     for _ in range(args.repeats):
         for loop in found:
             found[loop].append(_measure(loop, args))
     base = found["plain"]
     heads = ("min", "max", "CPU ms/step", "ratio", "by CPU")
     print(f"{'loop':<10}{'run-steps/s':>12}" + "".join(f"{head:>12}" for head in heads))
-    for loop in LOOPS:
+    for loop in loops:
         wall = [w for w, _ in found[loop]]
         cpu = statistics.median(c for _, c in found[loop])
         ratio = statistics.median(a[0] / b[0] for a, b in zip(found[loop], base))
@@ -66,8 +68,8 @@ def main() -> None:
 def _measure(loop: str, args: argparse.Namespace) -> tuple[float, float]:
     """Return steps per second of all processes together, and CPU seconds a step."""
     environment = dict(os.environ, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    if loop in ("float32", "bf16"):
-        from pvensemble.train.executors.pool import MEMORY
+    if loop in ("float32", "bf16", "native"):
+        from pvensemble.train.executors.workers import MEMORY
 
         environment.update(MEMORY)
     command = [sys.executable, __file__, "--worker", loop, "--seconds", str(args.seconds)]
@@ -181,7 +183,10 @@ def _ours(args: argparse.Namespace):
     config, spec, data = _run(args)
     arithmetic = worker_arithmetic(torch.device("cpu"))
     arithmetic.__enter__()
-    job = make_job(config, [spec], 0, {spec.settings.data: data})
+    from pvensemble.train.native.choice import EngineChoice
+
+    engine = EngineChoice(args.worker if args.worker == "native" else "torch", demanded=True)
+    job = make_job(config, [spec], 0, {spec.settings.data: data}, engine)
     run = OneRun(job, 0, DeviceData(data, torch.device("cpu")))
 
     def step() -> None:
@@ -190,6 +195,17 @@ def _ours(args: argparse.Namespace):
         run.step += 1
 
     return step
+
+
+def _native() -> bool:
+    """Whether there is a compiled engine; say so when not."""
+    from pvensemble.train.native.build import NoLibrary, library
+
+    try:
+        return bool(library())
+    except NoLibrary as error:
+        print(f"native: {error}")
+        return False
 
 
 def _processor() -> str:

@@ -159,7 +159,7 @@ def fused_sgd(
     _FUSED_SGD(
         parameters,
         gradients,
-        buffers,
+        buffers if hyper.momentum else [],
         weight_decay=hyper.weight_decay,
         momentum=hyper.momentum,
         lr=learning_rate,

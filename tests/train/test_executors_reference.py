@@ -127,6 +127,14 @@ def test_first_ten_steps_are_those_of_plain_pytorch(tmp_path, optimizer, vectori
     assert compared == 8 * 11 * 4 * 2
 
 
+def test_sgd_without_momentum_is_that_of_plain_pytorch(tmp_path):
+    config = tiny_config(tmp_path, f"steps={STEPS}", "session.0.space.momentum=[0.0]")
+    data = load_data(config.data)
+    settings, reports = ensemble(config, data, vectorized=False)
+    loss = reports[0][-1].metrics["train_loss"][1][-1, 0]
+    assert loss == pytest.approx(reference(settings[0], data)[STEPS]["loss"], rel=2e-5)
+
+
 def test_reference_detects_a_wrong_momentum(tmp_path):
     """The negative control: a tenth of momentum is far outside the tolerance."""
     config = tiny_config(tmp_path, f"steps={STEPS}", "record.every=1")
