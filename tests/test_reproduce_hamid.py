@@ -196,7 +196,6 @@ def cases():
         (findings.picked_runs, study(), study(layers={"conv2": reverse})),
         (findings.counts_over_time, study(), study(layers={"conv2": reverse})),
         (findings.stability_sign, study(p3=1 - PLACE), late),
-        (findings.smooth_colors, late, study(points=np.random.default_rng(3).random((121, 2)))),
     ]
 
 
@@ -262,6 +261,22 @@ def test_equal_maps_are_similar_and_opposite_ones_are_not(mnist):
     assert comparison.similar_maps(other, mnist).verdict == findings.FAILS
 
 
+def test_smooth_colours_are_told_from_mixed_ones(mnist):
+    noise = np.random.default_rng(3).random((121, 2)).tolist()
+    mixed = {**mnist, "runs": {**mnist["runs"], "points": noise}}
+    assert comparison.smoother_embedding(mnist, mixed).verdict == findings.HOLDS
+    assert comparison.smoother_embedding(mixed, mnist).verdict == findings.FAILS
+
+
+def test_a_part_of_the_grid_is_compared_with_the_same_runs(mnist):
+    part = study().grid(np.arange(121))[::2, ::2].astype(int).ravel()
+    runs = {name: np.array(values)[part].tolist() for name, values in mnist["runs"].items()}
+    some = {**mnist, "runs": runs}
+    assert comparison.common_runs(some, mnist).tolist() == part.tolist()
+    assert comparison.similar_maps(some, mnist).statistics[0].value == pytest.approx(1)
+    assert comparison.common_runs(mnist, mnist).tolist() == list(range(121))
+
+
 def test_lower_correlations_are_told_from_higher_ones(mnist):
     layer = mnist["layers"]["conv2"]
     halved = {name: (np.array(layer[name]) / 2).tolist() for name in ("level", "share")}
@@ -281,6 +296,7 @@ def test_report_holds_every_finding_of_every_data_set(mnist, tmp_path):
     assert "## MNIST" in text
     assert "## CIFAR-10" in text
     assert "1,000 of 4,000 steps" in text
+    assert "11 learning rates x 11 momenta |" in text
     assert "nan" not in text
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from reproduce_hamid import paper
 from reproduce_hamid.comparison import comparisons
-from reproduce_hamid.findings import Finding
+from reproduce_hamid.findings import Finding, extremes
 from reproduce_hamid.statistics import Statistic
 
 FILE = "hamid.md"
@@ -17,8 +17,8 @@ TEMPLATE = Path(__file__).with_name("template.md")
 PICTURES = "../pictures"
 NOT_TRAINED = "*Not trained.*"
 CAPTIONS = {
-    "figure-1": "Figure 1 of the paper. Green and red: the ten runs with the highest and the "
-    "lowest P1 (step {p1_step}; axis {P1_range}); P2 and the standard deviation behind P3 over "
+    "figure-1": "Figure 1 of the paper. Green and red: the {n_chosen} runs with the highest "
+    "and the lowest P1 (step {p1_step}; axis {P1_range}); P2 and the standard deviation behind P3 over "
     "steps {start} to {end} (axes {P2_range}, {P3_range}). Heat map: mean of P1 and P2, each "
     "clamped to its range. Right: accuracy and loss of the chosen runs.",
     "figure-2": "Figure 2 of the paper. Embedding (MDS) of the runs by the similarity of their "
@@ -90,6 +90,7 @@ def set_up(results: dict[str, dict]) -> str:
     """Return what was trained."""
     lines = head("", *(paper.DATA_SETS[n].title for n in results))
     rows = {
+        "grid": lambda n, k: grid_size(k["runs"]),
         "runs": lambda n, k: f"{k['training']['n_runs']} ({states(k['training']['states'])})",
         "steps, ours / the paper's": lambda n, k: (
             f"{k['training']['last_step']:,} / "
@@ -117,6 +118,13 @@ def notes(results: dict[str, dict]) -> str:
         if kept["training"]["last_step"] < paper.DATA_SETS[name].steps:
             parts.append(shortened_note(name, kept))
     return "\n\n".join(parts)
+
+
+def grid_size(runs: dict) -> str:
+    """Return how many values of either hyper-parameter there are."""
+    rates, momenta = (len(set(runs[name])) for name in ("learning_rate", "momentum"))
+    whole = "" if (rates, momenta) == (11, 11) else ", of the paper's 11 x 11"
+    return f"{rates} learning rates x {momenta} momenta{whole}"
 
 
 def states(counts: dict) -> str:
@@ -156,9 +164,10 @@ def ranges_note(mnist: dict) -> str:
 def shortened_note(name: str, kept: dict) -> str:
     """Return what it means that a training is shorter than the paper's."""
     steps, whole = kept["training"]["last_step"], paper.DATA_SETS[name].steps
+    runs = kept["training"]["n_runs"]
     return (
-        f"{paper.DATA_SETS[name].title} was trained for {steps:,} of {whole:,} steps, which "
-        "is what fitted the machine. What the paper says of later steps is not tested."
+        f"**{paper.DATA_SETS[name].title}: {runs} of 121 runs and {steps:,} of {whole:,} steps**, "
+        "which is what fitted the machine. What the paper says of later steps is not tested."
     )
 
 
@@ -186,6 +195,7 @@ def caption_values(kept: dict) -> dict:
         "end": kept["times"]["interval"][1],
         "step": kept["times"]["similarity_step"],
         "threshold": paper.THRESHOLD,
+        "n_chosen": len(extremes(np.array(kept["runs"]["p1"]))[0]),
         **{f"{n}_range": " to ".join(ends) for n, ends in clamps.items()},
     }
 
@@ -259,7 +269,7 @@ def beyond(results: dict[str, dict]) -> str:
         place = (
             "the red corner itself"
             if np.isclose(best, end)
-            else f"{best:.3g}, {best / end:.0f} times the red corner's"
+            else f"{best:.3g}, {best / end:.2g} times the red corner's"
         )
         lines += ["", f"{paper.DATA_SETS[name].title}: P1 is best at {place}."]
     return "\n".join(lines)

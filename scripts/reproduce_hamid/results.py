@@ -53,7 +53,8 @@ def result(study: Study, found: list[Finding], made: dict, seeds: dict | None) -
             name: _rounded(getattr(study, name))
             for name in ("learning_rate", "momentum", "p1", "p2", "p3", "deviation", "heat")
         }
-        | {"final": _rounded(study.final), "points": _rounded(study.points)},
+        | {name: _rounded(getattr(study, name)) for name in ("final", "points", "matched_points")},
+        "stress": study.stress,
         "test": None if study.test is None else _rounded(study.test),
         "layers": {
             name: {

@@ -71,9 +71,12 @@ def neighbours(x: np.ndarray, k: int) -> np.ndarray:
     return near / near.sum(axis=1, keepdims=True)
 
 
-def prediction_errors(x: np.ndarray, y: np.ndarray, k: int = 10) -> np.ndarray:
-    """Errors (n,) when ``y`` of each run is predicted as the mean of its ``k`` nearest others."""
-    return y - neighbours(x, k) @ y
+def prediction_errors(x: np.ndarray, y: np.ndarray, k: int | None = None) -> np.ndarray:
+    """Errors (n,) when ``y`` of each run is predicted as the mean of its ``k`` nearest others.
+
+    By default as many as a square grid has other runs with the same value: 10 of 121, 5 of 36.
+    """
+    return y - neighbours(x, k or max(2, round(len(y) ** 0.5) - 1)) @ y
 
 
 def explained(residuals: np.ndarray, y: np.ndarray) -> float:
