@@ -21,6 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 from reproduce_hamid import comparison, findings, paper, report, results, statistics
 from reproduce_hamid.runs import Layer, Study, times
 
+from pvensemble.errors import SceneError
+from pvensemble.launcher.scenes import scene_file
+
 ROOT = Path(__file__).resolve().parent.parent
 RATES = np.repeat(0.01 * np.concatenate([0.9 ** np.arange(5, -1, -1), 1.1 ** np.arange(1, 6)]), 11)
 MOMENTA = np.tile(0.9 ** np.arange(11, 0, -1), 11)
@@ -347,24 +350,58 @@ def write_digits(folder: Path) -> None:
                 file.write(head + values.tobytes())
 
 
-def test_script_trains_computes_and_reports_and_keeps_what_is_there(tmp_path):
-    write_digits(tmp_path / "data" / "MNIST" / "raw")
-    where = ("--data", tmp_path / "data", "-o", tmp_path / "out", "--docs", tmp_path / "docs")
-    options = ("--seeds", "2", "--no-figures", "--set", *TINY)
-    done = run("mnist", *where, *options, *SMALL_GRID)
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory) -> tuple[Path, tuple]:
+    """Folder in which the script has run on a tiny ensemble, and its arguments."""
+    folder = tmp_path_factory.mktemp("hamid")
+    write_digits(folder / "data" / "MNIST" / "raw")
+    where = ("--data", folder / "data", "-o", folder / "out", "--docs", folder / "docs")
+    arguments = ("mnist", *where, "--seeds", "2", "--set", *TINY, *SMALL_GRID)
+    done = run(*arguments, "--no-figures")
     assert done.returncode == 0, done.stderr
-    text = (tmp_path / "docs" / "reproduction" / "hamid.md").read_text()
+    return folder, arguments
+
+
+def test_script_trains_computes_and_reports(reproduced):
+    folder, _ = reproduced
+    text = (folder / "docs" / "reproduction" / "hamid.md").read_text()
     assert "9 (9 complete)" in text
+    assert "3 learning rates x 3 momenta, of the paper's 11 x 11" in text
     assert "| MNIST | cyan | 2 |" in text
     assert "P1 is best at" in text
-    assert text.count("Not trained") == 0
-    made = json.loads((tmp_path / "docs" / "reproduction" / "hamid-mnist.json").read_text())
+    assert "Not trained" not in text
+    made = json.loads((folder / "docs" / "reproduction" / "hamid-mnist.json").read_text())
     assert made["times"] == {"p1_step": 2, "interval": [2, 12], "similarity_step": 10}
     assert [f["key"] for f in made["findings"]] == ["1", "2", "3", "4", "5", "6", "7a", "7b"]
     assert len(made["runs"]["p1"]) == 9
-    before = (tmp_path / "out" / "mnist.pvens").stat().st_mtime_ns
-    again = run("mnist", *where, *options, *SMALL_GRID)
+
+
+def test_script_keeps_what_is_there_and_says_the_same_again(reproduced):
+    folder, arguments = reproduced
+    report_file = folder / "docs" / "reproduction" / "hamid.md"
+    before = (folder / "out" / "mnist.pvens").stat().st_mtime_ns, report_file.read_text()
+    again = run(*arguments, "--no-figures")
     assert again.returncode == 0, again.stderr
     assert "run-steps" not in again.stdout + again.stderr
-    assert (tmp_path / "out" / "mnist.pvens").stat().st_mtime_ns == before
-    assert (tmp_path / "docs" / "reproduction" / "hamid.md").read_text() == text
+    assert ((folder / "out" / "mnist.pvens").stat().st_mtime_ns, report_file.read_text()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.paraview
+def test_script_renders_both_figures(reproduced):
+    folder, arguments = reproduced
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    for figure in ("figure-1", "figure-2"):
+        picture = folder / "docs" / "pictures" / f"hamid-mnist-{figure}.png"
+        assert picture.stat().st_size > 20_000
+        assert picture.read_bytes()[:4] == b"\x89PNG"
+        assert picture.name in (folder / "docs" / "reproduction" / "hamid.md").read_text()
+
+
+def test_a_scene_file_of_ones_own_is_found_by_its_path(tmp_path):
+    scene = tmp_path / "mine.py"
+    with pytest.raises(SceneError, match="mine.py"):
+        scene_file(str(scene))
+    scene.write_text("")
+    assert scene_file(str(scene)) == scene

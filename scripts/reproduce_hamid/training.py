@@ -13,7 +13,7 @@ from reproduce_hamid import paper
 
 CORNERS = tuple(zip(paper.CYAN, paper.RED))
 """The lowest and the highest learning rate, and momentum."""
-BEYOND = tuple(round(paper.RED[0] * 1.25**k, 6) for k in range(6))
+BEYOND = tuple(round(paper.RED[0] * 1.25**k, 6) for k in range(8))
 """Learning rates from the red corner on, each a quarter above the one before."""
 
 
