@@ -10,7 +10,7 @@ import numpy as np
 
 from pvensemble import __version__
 from pvensemble.errors import NotRecordedError, did_you_mean
-from pvensemble.schema import ACCURACY_METRICS, KINDS, LOSS_METRICS, STATES
+from pvensemble.schema import ACCURACY_METRICS, FAILED, KINDS, LOSS_METRICS, STATES
 from pvensemble.store.files import unreadable
 from pvensemble.store.group import Group
 from pvensemble.store.manifest import (
@@ -42,6 +42,7 @@ class Ensemble:
         self.groups: list[Group] = []
         self._manifest = manifest
         self._known: dict[str, Group] = {}
+        self._places: dict[str, tuple[Group, int]] = {}
         self._n_runs = 0
 
     @classmethod
@@ -95,7 +96,10 @@ class Ensemble:
         return changed
 
     def _number(self, groups: list[Group]) -> None:
-        """Give new runs their places: those that name one in that order, the others after them."""
+        """Give new runs their places: those that name one in that order, the others after them.
+
+        A new attempt of a run that failed takes its place; the failed one has none (-1) then.
+        """
         keys = [
             (run.run_index is None, run.run_index or 0, g, i)
             for g, group in enumerate(groups)
@@ -104,8 +108,15 @@ class Ensemble:
         for group in groups:
             group.run_indices = np.empty(len(group.index.runs), np.int64)
         for _, _, g, i in sorted(keys):
-            groups[g].run_indices[i] = self._n_runs
-            self._n_runs += 1
+            run_id = groups[g].index.runs[i].run_id
+            group, position = self._places.get(run_id, (None, 0))
+            if group is not None and group.index.states[position].state == FAILED:
+                groups[g].run_indices[i] = group.run_indices[position]
+                group.run_indices[position] = -1
+            else:
+                groups[g].run_indices[i] = self._n_runs
+                self._n_runs += 1
+            self._places[run_id] = groups[g], i
 
     # -- what is there ------------------------------------------------------------------------
     @property
@@ -201,18 +212,22 @@ class Ensemble:
                 f"{self.path}: there is no metric '{metric}'"
                 + (did_you_mean(metric, self.metric_names) or "; no metric is recorded yet")
             )
-        rows = [
+        parts = [
             (g, *g.metric_rows()[metric]) for g in self.groups if metric in g.index.metric_steps
         ]
-        steps = np.unique(np.concatenate([r[1] for r in rows]))
+        steps = np.unique(np.concatenate([p[1] for p in parts]))
         values = np.full((len(steps), self._n_runs), np.nan)
-        for group, at, part in rows:
-            values[np.searchsorted(steps, at)[:, None], group.run_indices[None, :]] = part
+        for group, at, part in parts:
+            here = group.run_indices >= 0
+            rows = np.searchsorted(steps, at)[:, None]
+            values[rows, group.run_indices[None, here]] = part[:, here]
         return Curve(steps, values.T)
 
     def summary(self) -> dict:
         """Return what `pvensemble info --json` prints."""
-        states = Counter(s.state for g in self.groups for s in g.index.states)
+        states = Counter(
+            s.state for g in self.groups for s, i in zip(g.index.states, g.run_indices) if i >= 0
+        )
         kinds = {kind for g in self.groups for _, kind in g.index.tensors}
         return {
             "name": self.name,

@@ -24,7 +24,8 @@ class Group:
     ----------
     name : str
     run_indices : ndarray
-        (n_runs,) int64: places of the group's runs among all runs of the ensemble.
+        (n_runs,) int64: places of the group's runs among all runs of the ensemble; -1 for a run
+        that failed and was tried again in a later group.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -22,12 +22,11 @@ def run_table(
 
     See `Ensemble.run_table` for their order and types.
     """
-    places = [(g, i) for g in groups for i in range(len(g.index.runs))]
     order: list = [None] * n_runs
-    for (group, position), index in zip(
-        places, np.concatenate([g.run_indices for g in groups]) if groups else ()
-    ):
-        order[index] = group, position
+    for group in groups:
+        for position, index in enumerate(group.run_indices.tolist()):
+            if index >= 0:
+                order[index] = group, position
     runs = [g.index.runs[i] for g, i in order]
     states = [g.index.states[i] for g, i in order]
     text = {"run_id": [r.run_id for r in runs], "session": [r.session for r in runs]}

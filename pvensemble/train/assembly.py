@@ -46,6 +46,7 @@ class Assembly:
 
     def __init__(self, n_runs: int, stops: Iterable[int]) -> None:
         self._n_runs = n_runs
+        self._gone = np.zeros(n_runs, bool)
         self._left = list(stops)
         self._pending: dict[int, Stop] = {}
 
@@ -88,11 +89,24 @@ class Assembly:
                 stop.tensors[key] = np.zeros((self._n_runs, *values.shape[1:]), values.dtype)
             stop.tensors[key][where] = values
         stop.arrived[where] = True
+        return self._complete()
+
+    def drop(self, position: int) -> list[tuple[int, Stop]]:
+        """Wait for a run no more; return the stops that are complete now, in order.
+
+        Where it has not reported, its metrics are NaN and its tensors 0.
+        """
+        self._gone[position] = True
+        return self._complete()
+
+    def _complete(self) -> list[tuple[int, Stop]]:
         complete = []
-        while self._left and self._left[0] in self._pending:
-            if not self._pending[self._left[0]].arrived.all():
+        while self._left:
+            stop = self._pending.get(self._left[0]) or Stop(np.zeros(self._n_runs, bool))
+            if not (stop.arrived | self._gone).all():
                 break
-            complete.append((self._left[0], self._pending.pop(self._left.pop(0))))
+            self._pending.pop(self._left[0], None)
+            complete.append((self._left.pop(0), stop))
         return complete
 
     # -- checkpoints ---------------------------------------------------------------------------

@@ -36,6 +36,11 @@ def pack(states: Sequence[RunState], assembly: Assembly) -> tuple[dict[str, np.n
 def unpack(arrays: dict[str, np.ndarray], meta: dict, assembly: Assembly) -> dict[int, RunState]:
     """Restore the assembly and return the states by position."""
     assembly.restore(arrays, meta["assembly"])
+    return states_of(arrays, meta)
+
+
+def states_of(arrays: dict[str, np.ndarray], meta: dict) -> dict[int, RunState]:
+    """Return the states alone."""
     states = {}
     for i, position in enumerate(arrays["runs/position"].tolist()):
         n_rows = int(arrays["runs/n_rows"][i])

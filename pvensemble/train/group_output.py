@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -11,11 +11,12 @@ from pvensemble import schema
 from pvensemble.errors import CorruptFileError
 from pvensemble.store import BackgroundWriter, GroupWriter
 from pvensemble.train.assembly import Assembly, Stop
-from pvensemble.train.checkpoint import pack, unpack
-from pvensemble.train.executors.events import Diverged, Job, Report, RunState, Saved
+from pvensemble.train.checkpoint import pack, states_of, unpack
+from pvensemble.train.executors.events import Diverged, Failed, Job, Report, RunState, Saved
 
 PENDING_BYTES = 2**30
 """Memory that recorded steps may take while they wait for the disk."""
+_ENDED = (schema.COMPLETE, schema.DIVERGED, schema.FAILED)
 METRICS_SECONDS = 2.0
 """Metrics of steps without tensors wait for a commit at most this long."""
 
@@ -34,6 +35,8 @@ class GroupOutput:
         Opens the group again.
     images
         What `schema.PROBE_IMAGES` are; they go with the first recorded step.
+    replaced
+        Positions of runs that failed and are tried again in another group.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class GroupOutput:
         writer: GroupWriter,
         reopen: Callable[[str], GroupWriter],
         images: np.ndarray | None = None,
+        replaced: Collection[int] = (),
     ) -> None:
         self.job, self.writer, self._reopen = job, writer, reopen
         self._images = None if writer.recorded_steps else images
         self._images_at: int | None = None
+        self._replaced = frozenset(replaced)
         self.states = list(writer.states)
         self.bytes_written = 0
         self._background: BackgroundWriter | None = None
@@ -63,15 +68,24 @@ class GroupOutput:
                 job.states = unpack(checkpoint.arrays, checkpoint.meta, self._assembly)
             except CorruptFileError as error:
                 raise CorruptFileError(f"{writer.path}: {error}") from error
+        failed = [p for p, s in enumerate(self.states) if s == schema.FAILED]
+        self._complete = [stop for p in failed for stop in self._assembly.drop(p)]
         job.positions = tuple(
-            p for p in range(len(job.settings)) if self._assembly.next_stop(p) is not None
+            p
+            for p in range(len(job.settings))
+            if p not in failed and self._assembly.next_stop(p) is not None
         )
         writer.close()
 
     @property
     def done(self) -> bool:
         """Whether the group is complete."""
-        return self._assembly.done
+        return self._assembly.done and not self._complete
+
+    @property
+    def own_states(self) -> list[str]:
+        """States of the runs that are not tried again in another group."""
+        return [s for p, s in enumerate(self.states) if p not in self._replaced]
 
     @property
     def done_steps(self) -> int:
@@ -87,7 +101,7 @@ class GroupOutput:
         return list(self._background.skipped) if self._background else []
 
     def start(self, positions: tuple[int, ...]) -> None:
-        """Note that runs began."""
+        """Note that runs began; without any, store what a killed trainer left complete."""
         if self._background is None:
             values = [np.prod(x.tensor_shape(k)) for x in self.job.layers for k in x.kinds]
             n_bytes = 4 * len(self.job.settings) * int(sum(values))
@@ -95,16 +109,37 @@ class GroupOutput:
             self.writer = self._reopen(self.writer.name)
             self._background = BackgroundWriter(self.writer, max_pending=pending)
         self._set([p for p in positions if self.states[p] == schema.WAITING], schema.RUNNING, 0)
+        self._commit_all()
 
     def diverge(self, event: Diverged) -> None:
         """Note that a run's loss was not finite."""
         self._set([event.position], schema.DIVERGED, event.step, event.reason)
 
+    def fail(self, event: Failed) -> None:
+        """Note that nothing more comes of a run; commit the stops that waited for it alone."""
+        self._set([event.position], schema.FAILED, event.step, event.reason)
+        self._saved.pop(event.position, None)
+        self._changed = True
+        self._complete += self._assembly.drop(event.position)
+        self._commit_all()
+
     def report(self, event: Report) -> None:
         """Put in a report; commit the stops that it completes."""
         self._changed = True
-        for step, stop in self._assembly.add(event):
-            self._commit(step, stop)
+        self._complete += self._assembly.add(event)
+        self._commit_all()
+
+    def _commit_all(self) -> None:
+        while self._complete:
+            self._commit(*self._complete.pop(0))
+
+    def recall(self) -> dict[int, RunState]:
+        """Return the states of the newest checkpoint, by position."""
+        if self._background is None:
+            return dict(self.job.states)
+        self._background.flush()
+        checkpoint = self.writer.read_checkpoint()
+        return states_of(checkpoint.arrays, checkpoint.meta) if checkpoint else {}
 
     def save(self, event: Saved) -> None:
         """Keep states of runs for the next checkpoint."""
@@ -143,7 +178,7 @@ class GroupOutput:
 
     def _all_stored(self) -> bool:
         """Tell whether the group had ended before; its last commit comes before the states."""
-        ended = all(s in (schema.COMPLETE, schema.DIVERGED) for s in self.states)
+        ended = all(s in _ENDED for s in self.states)
         last = self.writer.metric_steps.get(schema.TRAIN_LOSS, -1)
         return ended and last == self.job.schedule.steps
 
@@ -167,7 +202,7 @@ class GroupOutput:
                 self.bytes_written += sum(t.nbytes for t in tensors.values())
         self.flush_metrics(force=last)
         if last:
-            ended = [p for p, s in enumerate(self.states) if s != schema.DIVERGED]
+            ended = [p for p, s in enumerate(self.states) if s not in _ENDED]
             self._set(ended, schema.COMPLETE, step)
 
     def _first_images(self, step: int) -> dict[tuple[str, str], np.ndarray]:

@@ -6,8 +6,7 @@ import importlib
 import inspect
 import math
 import sys
-import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,9 +14,10 @@ import torch
 from torch import nn
 
 from pvensemble.errors import ConfigError
-from pvensemble.train.config import ModelConfig
+from pvensemble.train.config import ModelConfig, RunSettings
 from pvensemble.train.config.check import Where, build
 from pvensemble.train.config.model_options import OPTIONS, check_name, is_user_model
+from pvensemble.train.failure import place
 from pvensemble.train.models_zoo import MODELS
 
 _WHERE = Where("model")
@@ -68,6 +68,23 @@ def build_model(
         ) from error
     initialize(network, options.init, options.init_std, seed)
     return network
+
+
+def any_model(settings: Iterable[RunSettings], input_shape: tuple, n_classes: int) -> nn.Module:
+    """Return the network of the first run that has one: they are of one shape.
+
+    Raises
+    ------
+    ConfigError
+        When none can be built; what is wrong with the first.
+    """
+    first: ConfigError | None = None
+    for s in settings:
+        try:
+            return build_model(s.model, input_shape=input_shape, n_classes=n_classes, seed=s.seed)
+        except ConfigError as error:
+            first = first or error
+    raise first
 
 
 def _misfit(model: ModelConfig, input_shape: tuple) -> str:
@@ -135,19 +152,13 @@ def _user_model(model: ModelConfig, input_shape: tuple, n_classes: int, seed: in
         try:
             network = function(**arguments)
         except USER_ERRORS as error:
-            raise ConfigError(f"model.name: {model.name} fails: {_place(error)}") from error
+            raise ConfigError(f"model.name: {model.name} fails: {place(error)}") from error
     if not isinstance(network, nn.Module):
         raise ConfigError(
             f"model.name: {model.name} returned {type(network).__name__}, expected an nn.Module"
         )
     _check_output(model, network, tuple(input_shape), n_classes)
     return network
-
-
-def _place(error: BaseException) -> str:
-    """Return an error of the user's code with the file and line that raised it."""
-    *_, frame = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
 
 
 def _arguments(model: ModelConfig, function: object, given: dict) -> dict:
@@ -181,7 +192,7 @@ def _check_output(model: ModelConfig, network: nn.Module, shape: tuple, n_classe
             output = network.eval()(torch.zeros(2, *shape))
     except USER_ERRORS as error:
         raise ConfigError(
-            f"model.name: {model.name} fails on images of shape {shape}: {_place(error)}"
+            f"model.name: {model.name} fails on images of shape {shape}: {place(error)}"
         ) from error
     network.train(was_training)
     got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
@@ -200,7 +211,7 @@ def _import(model: ModelConfig) -> object:
         except (ImportError, SyntaxError) as error:
             raise ConfigError(f"model.name: {model.name}: cannot import: {error}") from error
         except USER_ERRORS as error:
-            message = f"model.name: {model.name}: cannot import: {_place(error)}"
+            message = f"model.name: {model.name}: cannot import: {place(error)}"
             raise ConfigError(message) from error
     function = getattr(module, function_name, None)
     if not callable(function):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from pvensemble.store import Ensemble, EnsembleWriter, GroupWriter, LayerInfo, R
 from pvensemble.train.config import RunSpec, TrainConfig
 from pvensemble.train.data import load_data
 from pvensemble.train.executors.events import Job
-from pvensemble.train.models import build_model
+from pvensemble.train.models import any_model
+from pvensemble.train.native.choice import TORCH, EngineChoice, choose_engine, engine_of_group
 from pvensemble.train.provenance import (
     check_same,
     hyper_parameters,
@@ -26,6 +28,23 @@ from pvensemble.train.search import group_runs
 
 GROUP_SIZE = 1024
 """Runs in one group at most: its stacks are handled as wholes."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """The runs of a group.
+
+    Attributes
+    ----------
+    name
+        Of the group in the store, None when it is new.
+    replaced
+        Positions of runs that have failed and are tried again in another group.
+    """
+
+    specs: list[RunSpec]
+    name: str | None = None
+    replaced: Collection[int] = ()
 
 
 def load_all_data(
@@ -46,27 +65,52 @@ def load_all_data(
     return data
 
 
+def training_engine(config: TrainConfig, path: Path, resume: bool, executor) -> EngineChoice:
+    """Return the engine of a new ensemble, or that of the one that is resumed."""
+    stored = None
+    if resume and path.exists():
+        stored = Ensemble.open(path).provenance.get("engine", TORCH)
+    cpu = getattr(executor, "one_run_on_cpu", False)
+    return choose_engine(config.train.engine, cpu=cpu, stored=stored)
+
+
 def open_ensemble(
-    config: TrainConfig, specs: Sequence[RunSpec], path: Path, resume: bool, device: str
-) -> tuple[EnsembleWriter, list[tuple[list[RunSpec], str | None]]]:
-    """Create or re-open the ensemble; return it and its groups with their names, None if new."""
+    config: TrainConfig,
+    specs: Sequence[RunSpec],
+    path: Path,
+    resume: bool,
+    *,
+    device: str,
+    engine: str,
+) -> tuple[EnsembleWriter, list[Members]]:
+    """Create or re-open the ensemble; return it and its groups.
+
+    Runs that failed are in a new group again: their new attempt begins at step 0 and takes their
+    place in the ensemble, because what is recorded of a group's steps is never changed.
+    """
     if not (resume and path.exists()):
         writer = EnsembleWriter.create(
             path,
             name=config.name,
             sessions=session_infos(config),
             hyper_parameters=hyper_parameters(config),
-            provenance=provenance(config, device),
+            provenance=provenance(config, device, engine),
         )
-        return writer, [(members, None) for members in group_runs(specs, GROUP_SIZE)]
+        return writer, [Members(members) for members in group_runs(specs, GROUP_SIZE)]
     writer = EnsembleWriter.open(path)
     check_same(writer.manifest.provenance, config, path)
-    left = {s.run_id: s for s in specs}
-    groups: list[tuple[list[RunSpec], str | None]] = []
+    known = {s.run_id: s for s in specs}
+    left = dict(known)
+    groups: list[Members] = []
     for group in Ensemble.open(path).groups:
-        if all(run.run_id in left for run in group.runs):
-            groups.append(([left.pop(run.run_id) for run in group.runs], group.name))
-    groups += [(members, None) for members in group_runs(list(left.values()), GROUP_SIZE)]
+        if any(run.run_id not in known for run in group.runs):
+            continue
+        failed = {p for p, s in enumerate(group.index.states) if s.state == schema.FAILED}
+        for position, run in enumerate(group.runs):
+            if position not in failed:
+                left.pop(run.run_id, None)
+        groups.append(Members([known[run.run_id] for run in group.runs], group.name, failed))
+    groups += [Members(members) for members in group_runs(list(left.values()), GROUP_SIZE)]
     return writer, groups
 
 
@@ -95,16 +139,19 @@ def shown_images(config: TrainConfig, job: Job, data: dict) -> np.ndarray | None
     return np.ascontiguousarray(images.transpose(0, 1)[None], np.float32)
 
 
-def make_job(config: TrainConfig, members: Sequence[RunSpec], number: int, data: dict) -> Job:
-    """Return the job of a group that nobody has begun."""
+def make_job(
+    config: TrainConfig,
+    members: Sequence[RunSpec],
+    number: int,
+    data: dict,
+    engine: EngineChoice | None = None,
+) -> Job:
+    """Return the job of a group that nobody has begun; without ``engine``, torch trains it."""
     settings = members[0].settings
     shape = data[settings.data].input_shape
-    model = build_model(
-        settings.model,
-        input_shape=shape,
-        n_classes=data[settings.data].n_classes,
-        seed=settings.seed,
-    )
+    model = any_model((s.settings for s in members), shape, data[settings.data].n_classes)
+    engine = engine_of_group(engine or EngineChoice(), model, settings, data[settings.data])
+    notes = engine.note, unrecorded(model, settings.model.name, config.record)
     return Job(
         group=number,
         data=settings.data,
@@ -115,5 +162,6 @@ def make_job(config: TrainConfig, members: Sequence[RunSpec], number: int, data:
         dtype=config.record.dtype,
         probe=config.record.probe,
         evaluate_size=config.evaluate.size,
-        note=unrecorded(model, settings.model.name, config.record),
+        note="; ".join(filter(None, notes)),
+        engine=engine.name,
     )

@@ -15,12 +15,13 @@ from pvensemble.store import HyperParameter, SessionInfo
 from pvensemble.train.config import TrainConfig, to_dict
 from pvensemble.train.config.keys import columns
 
-_PLACES = ("text", "overrides", "file", "data.dir")
-"""Parts of a configuration that do not change what is trained or recorded."""
+_PLACES = ("text", "overrides", "file", "data.dir", "train.engine")
+"""Parts of a configuration that do not change what is trained or recorded, and the engine: an
+ensemble goes on with the one that it was begun with."""
 
 
-def provenance(config: TrainConfig, device: str) -> dict:
-    """Return versions, machine and the whole configuration."""
+def provenance(config: TrainConfig, device: str, engine: str) -> dict:
+    """Return versions, machine, engine (``torch`` or ``native``) and the whole configuration."""
     return {
         "versions": {
             "python": platform.python_version(),
@@ -29,6 +30,7 @@ def provenance(config: TrainConfig, device: str) -> dict:
         },
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         "device": device,
+        "engine": engine,
         "config_text": config.text,
         "overrides": list(config.overrides),
         "config": json.loads(json.dumps(to_dict(config), default=str)),

@@ -213,7 +213,7 @@ def recording_size(config: TrainConfig, specs: Sequence, data_dir=None) -> Recor
     One model of every group is built for its shapes; its input shape comes from the data set.
     """
     from pvensemble.train.data import load_data
-    from pvensemble.train.models import build_model
+    from pvensemble.train.models import any_model
     from pvensemble.train.search import group_runs
 
     total = files = per_step = n_steps = 0
@@ -222,13 +222,8 @@ def recording_size(config: TrainConfig, specs: Sequence, data_dir=None) -> Recor
         settings = members[0].settings
         data = sets.get(settings.data) or load_data(settings.data, data_dir)
         sets[settings.data] = data
-        model = build_model(
-            settings.model,
-            input_shape=data.input_shape,
-            n_classes=data.n_classes,
-            seed=settings.seed,
-        )
         shape = data.input_shape
+        model = any_model((s.settings for s in members), shape, data.n_classes)
         layers = recorded_layers(model, config.record, torch.zeros(2, *shape))
         schedule = schedule_of(config, settings.steps)
         step = len(members) * step_bytes(layers, config.record.dtype)

@@ -9,15 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvensemble.errors import ConfigError
+from pvensemble import schema
+from pvensemble.errors import ConfigError, TrainingError
 from pvensemble.train.config import TrainConfig
 from pvensemble.train.executors import choose
 from pvensemble.train.executors.events import (
     Control,
     Diverged,
     Event,
+    Failed,
     Message,
     Report,
+    RunState,
     Saved,
     SavedAll,
     Started,
@@ -29,6 +32,7 @@ from pvensemble.train.preparation import (
     open_ensemble,
     open_group,
     shown_images,
+    training_engine,
 )
 from pvensemble.train.progress import Progress, Speed
 from pvensemble.train.search import sample_runs
@@ -53,6 +57,8 @@ class TrainResult:
         Done by this call.
     skipped
         (group, step, reason) of recorded steps whose tensors the disk did not take.
+    failures
+        (run_id, reason) of runs that failed in this call.
     """
 
     path: Path
@@ -62,6 +68,7 @@ class TrainResult:
     run_steps: int
     seconds: float
     skipped: tuple[tuple[str, int, str], ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
 
 
 def train(
@@ -105,19 +112,38 @@ def train(
         raise ConfigError(f"{config.file}: the search space has no runs")
     data = load_all_data(config, specs, data_dir)
     chosen = executor(data) if executor else choose(device, workers, data)
-    writer, groups = open_ensemble(config, specs, path, resume, chosen.description)
+    engine = training_engine(config, path, resume, chosen)
+    writer, groups = open_ensemble(
+        config, specs, path, resume, device=chosen.description, engine=engine.name
+    )
     outputs: list[GroupOutput] = []
     try:
-        for number, (members, name) in enumerate(groups):
-            job = make_job(config, members, number, data)
-            group = open_group(writer, job, members, name)
+        for number, members in enumerate(groups):
+            job = make_job(config, members.specs, number, data, engine)
+            group = open_group(writer, job, members.specs, members.name)
             images = shown_images(config, job, data)
-            outputs.append(GroupOutput(job, group, writer.open_group, images))
+            outputs.append(GroupOutput(job, group, writer.open_group, images, members.replaced))
         training = _Training(outputs, on_progress, stop)
         training.run(chosen)
     finally:
         writer.finish()
-    return training.result(path)
+    result = training.result(path)
+    if not result.interrupted and result.failures:
+        _check_some_left(result)
+    return result
+
+
+def _check_some_left(result: TrainResult) -> None:
+    """Raise when no run came to an end: then it is not the runs, but the model or the machine."""
+    if set(result.states) != {schema.FAILED}:
+        return
+    reasons = list(dict.fromkeys(reason for _, reason in result.failures))
+    which = "the run" if result.n_runs == 1 else f"all {result.n_runs} runs"
+    more = f" ({len(reasons) - 1} other reasons beside)" if len(reasons) > 1 else ""
+    raise TrainingError(
+        f"{result.path}: {which} failed: {reasons[0]}{more}; mend it and resume, which tries "
+        "them again"
+    )
 
 
 class _Training:
@@ -131,7 +157,7 @@ class _Training:
     ) -> None:
         self._outputs, self._on_progress, self._stop = outputs, on_progress, stop
         self._open = {o.job.group: o for o in outputs if not o.done}
-        self._control = Control(self._watch)
+        self._control = Control(self._watch, self._recall)
         self._begin = time.monotonic()
         self._look = 0.0
         self._last_save = self._begin
@@ -140,10 +166,15 @@ class _Training:
         self._speed = Speed()
         self._before = sum(o.done_steps for o in outputs)
         self._message = ""
+        self._failures: list[tuple[str, str]] = []
         self._skipped: list[tuple[str, int, str]] = []
 
     def run(self, executor) -> None:
         """Train what is left; what was reported is stored, whatever happens."""
+        for output in list(self._open.values()):
+            if not output.job.positions:  # a killed trainer left nothing but the last commits
+                output.start(())
+                self._close(output)
         jobs = [o.job for o in self._open.values()]
         for note in dict.fromkeys(job.note for job in jobs if job.note):
             self._say(note)
@@ -172,6 +203,13 @@ class _Training:
                 output.diverge(event)
                 run = output.writer.runs[event.position]
                 self._say(f"run {run.run_id} diverged: {event.reason}")
+            elif isinstance(event, Failed):
+                output.fail(event)
+                run = output.writer.runs[event.position]
+                self._failures.append((run.run_id, event.reason))
+                self._say(f"run {run.run_id} failed: {event.reason}")
+                if output.done:
+                    self._close(output)
             elif isinstance(event, Saved):
                 output.save(event)
             elif isinstance(event, Report):
@@ -213,6 +251,9 @@ class _Training:
             self._saving_since = now
         self._show()
 
+    def _recall(self, group: int) -> dict[int, RunState]:
+        return self._open[group].recall() if group in self._open else {}
+
     def _say(self, text: str) -> None:
         log.info("%s", text)
         self._message = text
@@ -236,16 +277,17 @@ class _Training:
         )
 
     def _states(self) -> dict[str, int]:
-        return dict(Counter(state for o in self._outputs for state in o.states))
+        return dict(Counter(state for o in self._outputs for state in o.own_states))
 
     def result(self, path: Path) -> TrainResult:
         """Return how it ended."""
         return TrainResult(
             path=path,
-            n_runs=sum(len(o.states) for o in self._outputs),
+            n_runs=sum(len(o.own_states) for o in self._outputs),
             states=self._states(),
             interrupted=self._control.stop and not all(o.done for o in self._outputs),
             run_steps=self._control.done,
             seconds=time.monotonic() - self._begin,
             skipped=tuple(self._skipped),
+            failures=tuple(self._failures),
         )

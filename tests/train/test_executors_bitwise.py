@@ -23,7 +23,7 @@ def together(tmp_path_factory) -> dict:
 
 def test_everything_is_recorded(together):
     tensors = [n for n in together if n.startswith("tensor")]
-    assert len(tensors) == 4 * 3 * 2 * 3  # runs x steps (0, 6, 12) x layers x kinds
+    assert len(tensors) == 4 * 3 * 2 * 5  # runs x steps (0, 6, 12) x layers x kinds
     assert list(together["steps train_loss"]) == list(range(13))
     assert list(together["steps validation_accuracy"]) == [0, 4, 8, 12]
     assert list(together["steps test_accuracy"]) == [12]
@@ -56,7 +56,7 @@ def test_a_run_alone_equals_itself_in_the_ensemble(tmp_path, together):
         elif name.startswith("tensor"):
             np.testing.assert_array_equal(value, together[name])
             compared += 1
-    assert compared == 6 + 2 * 8 + 3 * 2 * 3
+    assert compared == 6 + 2 * 8 + 3 * 2 * 5
 
 
 def test_another_seed_changes_bits(tmp_path, together):

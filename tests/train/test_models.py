@@ -270,7 +270,7 @@ def test_users_model_mistakes_are_named(nets, function, options, message):
         ("1 / 0", r"cannot import: ZeroDivisionError: .* \(.*raising_net_for_test\.py, line 1\)"),
         ("raise SystemExit(0)", r"cannot import: SystemExit: 0 \(.*, line 1\)"),
         ("def f(n_classes):\n    return {}[n_classes]", r"fails: KeyError: 10 \(.*, line 2\)"),
-        ("def f():\n    raise SystemExit", r"fails: SystemExit:  \(.*, line 2\)"),
+        ("def f():\n    raise SystemExit", r"fails: SystemExit \(.*, line 2\)"),
         ("def f():\n    assert False", "fails: AssertionError"),
     ],
 )

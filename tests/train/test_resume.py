@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,11 +10,10 @@ from pathlib import Path
 import pytest
 from training_cases import TOML, differences, everything, tiny_config
 
-from pvensemble.errors import ConfigError, StoreError, TrainingError
+from pvensemble.errors import ConfigError, StoreError
 from pvensemble.store import Ensemble
 from pvensemble.train import trainer
 from pvensemble.train.executors import InProcess
-from pvensemble.train.executors.pool import Pool
 from pvensemble.train.trainer import train
 
 OPTIMIZERS = {
@@ -180,31 +177,6 @@ def test_killed_and_resumed_is_unbroken(tmp_path):
     result = train(config, path, workers=0, resume=True)
     assert result.states == {"COMPLETE": 4}
     assert differences(everything(path), everything(tmp_path / "whole.pvens")) == []
-
-
-def test_a_dead_worker_is_named_and_resuming_goes_on(tmp_path):
-    config = tiny_config(tmp_path, "steps=3000", "evaluate.every=100", "record.every=500")
-    pools = []
-
-    def pool(data):
-        pools.append(Pool(data, ["cpu", "cpu"]))
-        return pools[0]
-
-    killed = []
-
-    def kill_one(progress):
-        if progress.step > 100 and not killed:
-            killed.append(_children(os.getpid())[-1])
-            os.kill(killed[0], signal.SIGKILL)
-
-    with pytest.raises(TrainingError, match="was killed by signal 9") as error:
-        train(config, tmp_path / "e.pvens", executor=pool, on_progress=kill_one)
-    assert f"process {killed[0]}" in str(error.value)
-    assert "training worker" in str(error.value)
-    states = Ensemble.open(tmp_path / "e.pvens").run_table()["state"]
-    assert set(states) <= {"RUNNING", "WAITING"}
-    resumed = train(config, tmp_path / "e.pvens", workers=2, resume=True, stop=Countdown(3))
-    assert resumed.interrupted
 
 
 def test_stopping_workers_saves_every_run(tmp_path):

@@ -118,6 +118,16 @@ class Diverged:
     reason: str
 
 
+@dataclass
+class Failed:
+    """A run raised an exception, or its process died: nothing more comes of it."""
+
+    group: int
+    position: int
+    step: int
+    reason: str
+
+
 def divergence(loss: float, step: int) -> str:
     """Return why a run diverged, for people."""
     return f"the training loss was {loss} at step {step}"
@@ -150,7 +160,7 @@ class Tick:
     """Nothing happened for a moment: the trainer may look at its clock."""
 
 
-Event = Union[Started, Report, Diverged, Saved, SavedAll, Message, Tick]
+Event = Union[Started, Report, Diverged, Failed, Saved, SavedAll, Message, Tick]
 
 
 class Control:
@@ -164,14 +174,25 @@ class Control:
         Number of the newest request for states; send them when it changes.
     done
         Run-steps done by this executor.
+    recall
+        Group to the states of its runs in the newest checkpoint, by position: where to go on with
+        runs whose process died.
     """
 
-    def __init__(self, watch: Callable[[Control], None] = lambda control: None) -> None:
+    def __init__(
+        self,
+        watch: Callable[[Control], None] = lambda control: None,
+        recall: Callable[[int], dict[int, RunState]] = lambda group: {},
+    ) -> None:
         self.stop = False
         self.save = 0
         self.done = 0
+        self.recall = recall
         self._watch = watch
 
     def tick(self) -> None:
         """Look at the world; called once a step, so it must be fast."""
         self._watch(self)
+
+    def begin(self, group: int, position: int) -> None:
+        """Note which run is worked on now; position -1 stands for all of a group."""

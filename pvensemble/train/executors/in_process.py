@@ -24,11 +24,13 @@ class InProcess:
 
     def __init__(self, data: Mapping, device: str = "cpu", *, vectorized: bool = False) -> None:
         self._data, self._device, self._vectorized = data, torch.device(device), vectorized
+        self.one_run_on_cpu = self._device.type == "cpu" and not vectorized
         self.description = f"{'vectorized' if vectorized else 'sequential'} on {device}"
 
     def run(self, jobs: list[Job], control: Control) -> Iterator[Event]:
         """Train the runs of all jobs, one job after the other."""
         loaded: dict = {}
+        asked = control.save
         with worker_arithmetic(self._device):
             for job in jobs:
                 if job.data not in loaded:
@@ -36,4 +38,7 @@ class InProcess:
                 yield from train_job(job, loaded[job.data], control, vectorized=self._vectorized)
                 if control.stop:
                     return
+                if control.save != asked:  # asked for between two jobs
+                    asked = control.save
+                    yield SavedAll(asked)
         yield SavedAll(control.save)

@@ -83,19 +83,28 @@ def attach(shared: SharedData):
 
 
 class ControlPage:
-    """``stop``, ``save`` and one ``done`` a worker, in shared memory; one writer for each."""
+    """``stop`` and ``save``, and of each worker ``done`` and the run it is at, in shared memory.
+
+    Every number has one writer. The run is a group and a position, -1 for none or all of them.
+    """
 
     def __init__(self, n_workers: int, fd: int | None = None) -> None:
-        n_bytes = 8 * (2 + n_workers)
-        self.fd = anonymous_file(n_bytes) if fd is None else fd
-        self._memory = mmap.mmap(self.fd, n_bytes)
+        n_numbers = 2 + 3 * n_workers
+        self.fd = anonymous_file(8 * n_numbers) if fd is None else fd
+        self._memory = mmap.mmap(self.fd, 8 * n_numbers)
         self.numbers = np.frombuffer(self._memory, np.int64)
+        self.workers = self.numbers[2:].reshape(n_workers, 3)
+        """(n_workers, 3): done, group, position."""
+
+    def reset(self, worker: int, done: int) -> None:
+        """In the trainer: prepare the place of a worker that does not run yet."""
+        self.workers[worker] = done, -1, -1
 
     def publish(self, control: Control) -> None:
         """In the trainer: pass its wishes on, and sum up what the workers have done."""
         self.numbers[0] = control.stop
         self.numbers[1] = control.save
-        control.done = int(self.numbers[2:].sum())
+        control.done = int(self.workers[:, 0].sum())
 
 
 class WorkerControl(Control):
@@ -103,11 +112,16 @@ class WorkerControl(Control):
 
     def __init__(self, page: ControlPage, worker: int) -> None:
         super().__init__()
-        self._numbers, self._place = page.numbers, 2 + worker
+        self._numbers, self._own = page.numbers, page.workers[worker]
+        self.done = int(self._own[0])
         self.tick()
 
     def tick(self) -> None:
         """Read the trainer's wishes and publish the progress."""
         self.stop = bool(self._numbers[0])
         self.save = int(self._numbers[1])
-        self._numbers[self._place] = self.done
+        self._own[0] = self.done
+
+    def begin(self, group: int, position: int) -> None:
+        """Publish which run is worked on, in case it is the last that this process does."""
+        self._own[1:] = group, position

@@ -176,23 +176,20 @@ def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 def obstacle(job: Job, data: DeviceData) -> str:
     """Return why the runs of a job cannot be vectorized, "" when they can."""
-    settings = job.settings[0]
-    model = build_model(
-        settings.model,
-        input_shape=data.input_shape,
-        n_classes=data.n_classes,
-        seed=settings.seed,
-    )
+    try:
+        trial = Stack(job, job.positions[:2], data)
+        reason = _changing(trial.model)
+        if not reason:
+            trial.backward(trial.orders(0, 0)[0, :, :2])
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        return f"a trial step failed: {str(error).splitlines()[0]}"
+    return reason
+
+
+def _changing(model: nn.Module) -> str:
+    """Return what of a model a stack cannot hold, "" for nothing."""
     if next(model.buffers(), None) is not None:
         name = next(n for n, _ in model.named_buffers())
         return f"it has buffers ({name}) that training changes"
     random = [n for n, m in model.named_modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
-    if random:
-        return f"it draws random numbers ({random[0]})"
-    trial = Stack(job, job.positions[:2], data)
-    order = trial.orders(0, 0)[0, :, :2]
-    try:
-        trial.backward(order)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-        return f"a trial step failed: {str(error).splitlines()[0]}"
-    return ""
+    return f"it draws random numbers ({random[0]})" if random else ""

@@ -7,6 +7,7 @@ comes to the host while the next steps run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,26 +26,39 @@ from pvensemble.train.executors.events import (
     divergence,
 )
 from pvensemble.train.executors.outbox import Outbox
+from pvensemble.train.executors.sequential import train_share
 from pvensemble.train.executors.stack import Stack, obstacle
 from pvensemble.train.executors.stack_report import measure, stop_report
+from pvensemble.train.failure import Guard
 
 __all__ = ["obstacle", "train_stack"]
 
 
 def train_stack(job: Job, data: DeviceData, control: Control) -> Iterator[Event]:
-    """Train the runs of ``job`` together; halves where the device's memory is too small."""
+    """Train the runs of ``job`` together; halves where the device's memory is too small.
+
+    When a stack raises, its runs train one at a time, so that only those fail that must.
+    """
     left = _lockstep(job)
+    guard = Guard()
     while left:
         positions = left.pop(0)
-        try:
-            yield from _train_together(job, positions, data, control)
-        except torch.OutOfMemoryError:
-            if len(positions) == 1:
-                raise
-            torch.cuda.empty_cache()
-            half = len(positions) // 2
-            left[:0] = [positions[:half], positions[half:]]
-            yield Message(f"{len(positions)} runs do not fit the memory: {half} train together")
+        control.begin(job.group, -1)
+        done = control.done
+        with guard:
+            try:
+                yield from _train_together(job, positions, data, control, guard)
+            except torch.OutOfMemoryError:
+                if len(positions) == 1:
+                    raise
+                torch.cuda.empty_cache()
+                half = len(positions) // 2
+                left[:0] = [positions[:half], positions[half:]]
+                yield Message(f"{len(positions)} runs do not fit the memory: {half} train together")
+        if guard.reason:
+            control.done = done
+            yield Message(f"{len(positions)} runs train one at a time: {guard.reason}")
+            yield from train_share(replace(job, positions=positions), data, control)
         if control.stop:
             return
 
@@ -67,7 +81,7 @@ def _padded(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _train_together(
-    job: Job, positions: Sequence[int], data: DeviceData, control: Control
+    job: Job, positions: Sequence[int], data: DeviceData, control: Control, guard: Guard
 ) -> Iterator[Event]:
     segment = _Segment(job, positions, data)
     answered = control.save
@@ -76,7 +90,8 @@ def _train_together(
     for stop in [s for s in job.schedule.stops if s >= segment.step]:
         segment.open(stop)
         while not segment.at_stop:
-            control.tick()
+            with guard.lifted():
+                control.tick()
             if control.stop or control.save != answered:
                 while waiting:
                     yield from waiting.pop(0)()

@@ -33,9 +33,11 @@ def main(argv: list[str]) -> None:
 
     from pvensemble.train.executors.device_data import DeviceData
     from pvensemble.train.executors.engine import train_job, worker_arithmetic
+    from pvensemble.train.executors.events import SavedAll
     from pvensemble.train.executors.shared import ControlPage, WorkerControl, attach
 
     control = WorkerControl(ControlPage(n_workers, page_fd), number)
+    connection.send(SavedAll(control.save))  # what was asked for before, there is nothing to save
     device = torch.device(argv[4])
     shared, jobs = connection.recv()
     loaded: dict = {}
@@ -48,6 +50,7 @@ def main(argv: list[str]) -> None:
             control.tick()
             if control.stop:
                 break
+            connection.send(SavedAll(control.save))  # asked for between two jobs
     connection.send(None)
     connection.close()
 
@@ -64,10 +67,11 @@ def _tell(connection: Connection, hook):
 
     def tell(kind, value, traceback) -> None:
         from pvensemble.errors import PVEnsembleError
+        from pvensemble.train.failure import place
 
         mistake = issubclass(kind, PVEnsembleError)
         if not issubclass(kind, (BrokenPipeError, ConnectionResetError)):
-            connection.send(("error", kind.__name__, str(value), mistake))
+            connection.send(("error", str(value) if mistake else place(value), mistake))
             if not mistake:
                 hook(kind, value, traceback)
 
