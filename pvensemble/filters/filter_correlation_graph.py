@@ -12,9 +12,18 @@ import numpy as np
 from pvensemble.errors import OptionError, did_you_mean
 from pvensemble.filters._recorded_steps import RecordedSteps
 from pvensemble.filters._tensors import Block, TensorFilter
-from pvensemble.filters.plot_curves import HEIGHT, WIDTH, Curves, drawn_runs, write_lines
+from pvensemble.filters.plot_curves import (
+    HEIGHT,
+    WIDTH,
+    Curves,
+    draw_group_ends,
+    drawn_runs,
+    write_lines,
+)
 from pvensemble.filters.plot_geometry import Sketch
+from pvensemble.filters.plot_scatter import LAB_COLOR, run_colors
 from pvensemble.filters.plot_time_panels import Panel, draw_panel, draw_playhead
+from pvensemble.filters.similarity_plot import color_columns
 from pvensemble.numerics.axis_scales import LINEAR
 from pvensemble.numerics.curves import CurveScale
 from pvensemble.numerics.filter_counts import COUNTS, MAX_BYTES, FilterCounts
@@ -35,6 +44,8 @@ class FilterCorrelationGraph(TensorFilter):
         self._threshold = 0.7
         self._count = PAIRS
         self._runs = ""
+        self._x_parameter = ""
+        self._y_parameter = ""
         self._show_playhead = True
         self._label_size = 3.6
         self._history = History()
@@ -51,6 +62,19 @@ class FilterCorrelationGraph(TensorFilter):
     def SetRuns(self, text: str) -> None:
         """Runs that are drawn, ``0-4,9``; empty for all."""
         self._set("runs", text or "")
+
+    def SetXParameter(self, name: str) -> None:
+        """First column that decides ``lab_color``; empty for the first that varies."""
+        self._set("x_parameter", name or "")
+
+    def SetYParameter(self, name: str) -> None:
+        """Second column that decides ``lab_color``; empty for the next that varies."""
+        self._set("y_parameter", name or "")
+
+    def GetColumnNames(self) -> list[str]:
+        """Columns of the input, for the lists in the panel."""
+        runs = self.current_runs()
+        return ["", *(runs.columns if runs else [])]
 
     def SetShowPlayhead(self, show: bool) -> None:
         """Mark the current time."""
@@ -76,7 +100,11 @@ class FilterCorrelationGraph(TensorFilter):
         write_lines(output, runs, curves, panel)
         present = _present(steps, values, now)
         output.GetCellData().AddArray(to_vtk(present, HIGH_CORRELATIONS))
-        self._draw(panel, _heading(layer, blocks), now).write(self.output(outInfo, 1))
+        columns = color_columns(runs, self._x_parameter, self._y_parameter)
+        output.GetCellData().AddArray(to_vtk(run_colors(runs, columns), LAB_COLOR))
+        sketch = self._draw(panel, _heading(layer, blocks), now)
+        draw_group_ends(sketch, runs, curves, panel, self._label_size / 100 * HEIGHT)
+        sketch.write(self.output(outInfo, 1))
         return 1
 
     def _check_options(self) -> None:

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 
-from pvensemble.filters.plot_geometry import Z_DATA, Z_GROUP, cell_array_from_sizes, vtk_points
+from pvensemble.filters.plot_geometry import (
+    WHITE,
+    Z_AXIS,
+    Z_DATA,
+    Z_GROUP,
+    Sketch,
+    cell_array_from_sizes,
+    hex_to_rgb,
+    vtk_points,
+)
+from pvensemble.filters.plot_glyphs import glyph_outline
 from pvensemble.filters.plot_time_panels import Panel
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.runs import RunsData, copy_fields
@@ -49,6 +59,30 @@ def curve_places(curves: Curves, panel: Panel) -> list[np.ndarray]:
         else:
             places.append(np.column_stack([x[usable], panel.y(values[usable])]))
     return places
+
+
+def draw_group_ends(
+    sketch: Sketch, runs: RunsData, curves: Curves, panel: Panel, size: float
+) -> None:
+    """Mark the end of the drawn curves of runs in groups with a dot in the colour of the group.
+
+    Parameters
+    ----------
+    sketch : Sketch
+    runs : RunsData
+    curves : Curves
+    panel : Panel
+    size : float
+        Font size in plot units.
+    """
+    if runs.group is None:
+        return
+    disc = 0.28 * size * glyph_outline(0)
+    for place, group in zip(curve_places(curves, panel), runs.group.tolist()):
+        if len(place) and group >= 0:
+            color = hex_to_rgb(runs.group_colors[group])
+            sketch.polygon(place[-1] + 1.35 * disc, WHITE, Z_GROUP)
+            sketch.polygon(place[-1] + disc, color, Z_AXIS)
 
 
 def write_curves(output: vtkPolyData, runs: RunsData, places: list[np.ndarray]) -> np.ndarray:

@@ -21,6 +21,7 @@ from pvensemble.filters.plot_geometry import (
     Z_GROUP,
     Sketch,
     cell_array_from_sizes,
+    hex_to_rgb,
     vtk_points,
 )
 from pvensemble.filters.plot_glyphs import MANY, glyph_polygons
@@ -36,7 +37,7 @@ MARGIN = 0.05
 X, Y, LAB_COLOR = "x", "y", "lab_color"
 ENLARGED = 1.8
 SHRINK_FROM, SMALLEST = 300, 0.3
-BORDER, THICK_BORDER = 0.10, 0.22
+BORDER, THICK_BORDER, GROUP_BORDER = 0.10, 0.22, 0.4
 METHOD_TEXTS = {
     "mds": "metric MDS",
     "classical": "classical MDS",
@@ -207,14 +208,19 @@ def caption(embedding: Embedding, method: str, measure: str) -> str:
 
 
 def _draw_borders(sketch: Sketch, runs: RunsData, scatter: Scatter) -> None:
-    """Draw a dark, slightly larger glyph behind each glyph."""
+    """Draw a slightly larger glyph behind each glyph: dark, or wide in the colour of its group."""
     width = np.where(scatter.large, THICK_BORDER / ENLARGED, BORDER)
+    colors = [DARK] * runs.n_runs
+    if runs.group is not None:
+        width = np.where(runs.group >= 0, GROUP_BORDER, width)
+        palette = [hex_to_rgb(color) for color in runs.group_colors]
+        colors = [palette[group] if group >= 0 else DARK for group in runs.group.tolist()]
     radius = scatter.radius * (1 + width)
     corners, sizes = glyph_polygons(scatter.centers, radius, scatter.session)
     behind = 0.5 * (Z_GROUP - Z_DATA) / max(runs.n_runs, 1)
     ends = np.cumsum(sizes)
-    for first, last, z in zip(ends - sizes, ends, depths(runs, scatter)):
-        sketch.polygon(corners[first:last], DARK, z - behind)
+    for first, last, color, z in zip(ends - sizes, ends, colors, depths(runs, scatter)):
+        sketch.polygon(corners[first:last], color, z - behind)
 
 
 def _draw_ruler(sketch: Sketch, unit: float, size: float) -> None:

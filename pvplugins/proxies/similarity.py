@@ -52,11 +52,27 @@ ORDERING = group(
         "Compare each pair of filters once, without the diagonal, instead of the whole matrix.",
     ),
 )
+COLOURS = group(
+    "Colours",
+    name_choice(
+        "XParameter",
+        "",
+        "GetColumnNames",
+        "Column of the colours from left to right in the legend; empty: the first that varies.",
+    ),
+    name_choice(
+        "YParameter",
+        "",
+        "GetColumnNames",
+        "Column of the colours upwards in the legend; empty: the next that varies.",
+    ),
+)
 
 
 @filter_proxy(
     """Draw how many filters of a layer are highly correlated over the training: one curve a run
-    (cell i is run i, with all its arrays, and the present count in high_correlations). All recorded
+    (cell i is run i, with all its arrays, the present count in high_correlations, and in lab_color
+    the colour of Ensemble Similarity Plot). Dots at the ends mark runs in groups. All recorded
     steps are read once, when the graph is first shown; another threshold or time reads nothing
     again.""",
     layer("correlations"),
@@ -74,6 +90,7 @@ ORDERING = group(
         "Count pairs of filters, or filters that have such a partner.",
     ),
     drawn_runs("all"),
+    COLOURS,
     checkbox("ShowPlayhead", True, "Mark the current time (training step)."),
     LABEL_SIZE,
     ports=("Curves", "Axes"),
@@ -129,21 +146,7 @@ class RunSimilarity(run_similarity.RunSimilarity):
             itself.""",
         ),
     ),
-    group(
-        "Colours",
-        name_choice(
-            "XParameter",
-            "",
-            "GetColumnNames",
-            "Column of the colours from left to right in the legend; empty: the first that varies.",
-        ),
-        name_choice(
-            "YParameter",
-            "",
-            "GetColumnNames",
-            "Column of the colours upwards in the legend; empty: the next that varies.",
-        ),
-    ),
+    COLOURS,
     text("Runs", "", "Runs that are drawn larger, like 0-4,9."),
     ORDERING,
     number(

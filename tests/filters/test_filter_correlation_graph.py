@@ -16,6 +16,8 @@ from pvensemble.filters.filter_correlation_graph import FilterCorrelationGraph
 from pvensemble.filters.measures import PerformanceMeasures
 from pvensemble.filters.plot_curves import HEIGHT, WIDTH
 from pvensemble.filters.plot_geometry import RED
+from pvensemble.filters.run_groups import RunGroups
+from pvensemble.filters.similarity_plot import EnsembleSimilarityPlot
 from pvensemble.vtkdata.arrays import to_numpy
 from pvensemble.vtkdata.time import data_time
 
@@ -320,3 +322,24 @@ def test_an_unchecked_layer_is_explained(made):
     reader.GetLayers().DisableAllArrays()
     with pytest.raises(PipelineError, match="check a layer under Layers of the Ensemble Reader"):
         run(plot_of(FilterCorrelationGraph(), reader), time=20)
+
+
+def test_the_colours_are_those_of_the_similarity_plot_and_groups_have_dots(made):
+    groups = RunGroups()
+    reader = reader_of(made)
+    groups.SetInputConnection(reader.GetOutputPort(0))
+    groups.SetGroups("chosen = #123456 : runs 2,5")
+    graph, plot = FilterCorrelationGraph(), EnsembleSimilarityPlot()
+    outputs = []
+    for algorithm in (graph, plot):
+        algorithm.SetInputConnection(groups.GetOutputPort(0))
+        algorithm.SetYParameter("seed")
+        outputs.append(run(algorithm, time=20))
+    colors = [to_numpy(output.GetCellData().GetArray("lab_color")) for output in outputs]
+    np.testing.assert_array_equal(*colors)
+    assert len(np.unique(colors[0], axis=0)) > 2
+    axes = graph.GetOutputDataObject(1)
+    dots = (to_numpy(axes.GetCellData().GetArray("color")) == (0x12, 0x34, 0x56)).all(axis=1)
+    middles = [cell_points(axes, int(k))[:, :2].mean(axis=0) for k in np.flatnonzero(dots)]
+    ends = [cell_points(outputs[0], cell)[-1, :2] for cell in (2, 5)]
+    np.testing.assert_allclose(middles, ends, atol=1e-4)
