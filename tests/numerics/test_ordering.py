@@ -146,6 +146,38 @@ def test_regular_matrices_are_canonical_too(matrix):
     assert len(results) == 1
 
 
+def regular(n: int, seed: int) -> np.ndarray:
+    """A random matrix in which each of n filters correlates with three others."""
+    rng = np.random.default_rng(seed)
+    while True:
+        a, b = rng.permutation(np.repeat(np.arange(n), 3)).reshape(-1, 2).T
+        matrix = np.zeros((n, n))
+        matrix[a, b] = matrix[b, a] = 0.7
+        if np.count_nonzero(matrix) == 3 * n and not matrix.diagonal().any():
+            return matrix + np.eye(n)
+
+
+@pytest.mark.parametrize("background", [0.0, 0.1])
+@pytest.mark.parametrize("seed", [18, 22, 27, 35, 42, 46, 50])
+def test_regular_matrices_with_filters_to_exchange_are_canonical(seed, background):
+    """Sets of exchangeable filters of different sizes; sums that rounding would make differ."""
+    matrix = np.maximum(regular(8, seed), background).astype(np.float32)
+    results = {
+        in_order(m, cluster_order(m, 0.0)).tobytes()
+        for m in (shuffled(matrix, s) for s in range(12))
+    }
+    assert len(results) == 1
+
+
+def test_a_negative_zero_is_zero():
+    matrix = np.round(symmetric(np.random.default_rng(0).uniform(-1, 1, (9, 9))))
+    signed = matrix.copy()
+    signed[matrix == 0] = -0.0
+    np.testing.assert_array_equal(
+        cluster_order(matrix).permutation, cluster_order(signed).permutation
+    )
+
+
 def test_signs_and_asymmetric_rounding_are_ordered_as_well():
     matrix = symmetric(np.full((8, 8), 0.5)) * np.outer(*[[1, 1, 1, -1, -1, 1, -1, 1]] * 2)
     matrix[2, 5] = np.nextafter(np.float32(0.5), np.float32(1))
@@ -215,6 +247,17 @@ def test_the_largest_cluster_comes_first_and_dead_filters_last():
     assert order.permutation[5] == 7
     assert set(order.permutation[6:]) == {0, 1}
     assert order.cluster.tolist() == [0, 0, 0, 1, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("near", [0.2, 0.25, 0.3, 0.35, 0.4, 0.45])
+def test_of_parts_of_equal_size_the_more_correlated_one_comes_first(near):
+    matrix = symmetric(np.full((5, 5), 0.8))
+    matrix[0, 1] = matrix[1, 0] = matrix[2, 3] = matrix[3, 2] = 0.9
+    matrix[4, :2] = matrix[:2, 4] = 0.1
+    matrix[4, 2:4] = matrix[2:4, 4] = near
+    order = cluster_order(matrix).permutation
+    assert set(order[:2]) == {2, 3}
+    assert order[4] == 4
 
 
 def test_a_correlation_at_the_threshold_joins():

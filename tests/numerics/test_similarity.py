@@ -111,6 +111,13 @@ def test_blocks_change_nothing(block):
     assert np.abs(result).max() <= 1
 
 
+def test_rounding_does_not_leave_the_range():
+    vectors = np.repeat(run_vectors(correlations(3, n_runs=2)), 3, axis=0) * np.float32(1.00001)
+    vectors[3:] = -vectors[:3]
+    for result in (similarity(vectors), similarity_rows(vectors, range(6))):
+        assert (result.min(), result.max()) == (-1, 1)
+
+
 def test_rows_are_those_of_the_matrix():
     vectors = run_vectors(correlations(3, n_runs=10))
     whole = similarity(vectors)
@@ -253,6 +260,16 @@ def test_matched_depends_neither_on_the_filters_numbers_nor_on_the_runs_order(se
     np.testing.assert_array_equal(matched_similarity(other), expected[np.ix_(runs, runs)])
 
 
+def test_the_diagonal_counts_as_one_whatever_was_given():
+    """As of a filter whose correlations are not finite."""
+    stack = correlations(9)
+    stack[1, 2] = stack[1, :, 2] = 0
+    stack[1, 2, 2] = 1
+    expected = matched_similarity(stack)
+    stack[1, 2] = stack[1, :, 2] = np.nan
+    np.testing.assert_array_equal(matched_similarity(stack), expected)
+
+
 def test_constant_runs_match_nothing():
     stack = np.concatenate([correlations(0), np.ones((2, 8, 8), np.float32)])
     matched = matched_similarity(stack)
@@ -301,8 +318,9 @@ def test_dead_layers_are_like_no_other():
     grams = np.stack([gram_matrices(x, 8) for x in layers(2)])
     grams[1] = 0
     grams[2] = np.nan
+    grams[3, 0, 1, 2] = np.inf
     result = similarity(cka_vectors(grams))
-    np.testing.assert_array_equal(result[[1, 2]], np.eye(4)[[1, 2]])
+    np.testing.assert_array_equal(result, np.eye(4))
 
 
 def test_gram_matrices_of_the_wrong_shape_are_named():
