@@ -1,4 +1,4 @@
-"""Make ``performance.pvsm`` from the scene: ``python state_files/_make_pvsm.py``.
+"""Make ``*.pvsm`` from the scenes: ``python state_files/_make_pvsm.py``.
 
 The state names its ensemble ``ensemble.pvens``, without a folder; ParaView finds it in the folder
 it was started in, or asks (File > Load State, "Search files under specified directory").
@@ -19,13 +19,15 @@ sys.path.insert(0, str(HERE.parent))
 from pvensemble.launcher import command  # noqa: E402
 from pvensemble.launcher.display import display  # noqa: E402
 from pvensemble.launcher.environment import package_folder  # noqa: E402
-from pvensemble.store import EnsembleWriter, HyperParameter, RunInfo  # noqa: E402
+from pvensemble.schema import ACTIVATION, CORRELATION  # noqa: E402
+from pvensemble.store import EnsembleWriter, HyperParameter, LayerInfo, RunInfo  # noqa: E402
 
 STEPS = np.arange(0, 101, 10)
+LAYERS, N_FILTERS = ("conv1", "conv2"), 6
 
 
 def write_small_ensemble(path: Path) -> None:
-    """Write nine runs over two hyper-parameters, with made-up curves."""
+    """Write nine runs over two hyper-parameters, with made-up curves and tensors."""
     grid = [(rate, momentum) for rate in (0.01, 0.1, 1.0) for momentum in (0.0, 0.5, 0.9)]
     runs = [
         RunInfo(f"run{i}", {"learning_rate": rate, "momentum": momentum}, i, run_index=i)
@@ -38,12 +40,25 @@ def write_small_ensemble(path: Path) -> None:
     speed = np.linspace(0.5, 3.0, len(runs))
     accuracy = 1 - 0.9 * np.exp(-STEPS[:, None] / 50 * speed)
     with EnsembleWriter.create(path, name="ensemble", hyper_parameters=parameters) as writer:
-        group = writer.create_group(runs)
+        kinds = (CORRELATION, ACTIVATION)
+        layers = [LayerInfo(name, "Conv2d", (N_FILTERS, 1, 3, 3), kinds) for name in LAYERS]
+        group = writer.create_group(runs, layers)
+        rng = np.random.default_rng(0)
+        for step in STEPS.tolist():
+            group.commit(step, {k: v for name in LAYERS for k, v in tensors(rng, len(runs), name)})
         loss = 2.3 * (1 - accuracy)
         metrics = {"validation_accuracy": (STEPS, accuracy), "validation_loss": (STEPS, loss)}
         group.commit(int(STEPS[-1]), {}, metrics)
         group.set_states(range(len(runs)), "COMPLETE", step=int(STEPS[-1]))
         writer.finish()
+
+
+def tensors(rng: np.random.Generator, n_runs: int, layer: str) -> list[tuple]:
+    """Return activations of filters on two images, and their correlations."""
+    activation = rng.standard_normal((n_runs, N_FILTERS, 2, 4, 4)).astype(np.float32)
+    correlation = [np.corrcoef(values.reshape(N_FILTERS, -1)) for values in activation]
+    stack = np.array(correlation, np.float32)
+    return [((layer, CORRELATION), stack), ((layer, ACTIVATION), activation)]
 
 
 def make(scene: Path, state: Path) -> None:

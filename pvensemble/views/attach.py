@@ -34,6 +34,7 @@ from pvensemble.views.follow import (
 from pvensemble.views.layout import Fit
 from pvensemble.views.link import Translator, link_property, link_runs, unlink_all
 from pvensemble.views.pipeline import GROUPS, MEASURES, READER, find, of_reader, readers
+from pvensemble.views.selection import selected_cells
 from pvensemble.views.tensors import CheckedTensors
 from pvensemble.views.topology_charts import SimilarityRange
 
@@ -67,7 +68,7 @@ PLOTS = {
 FILTER_PLOTS = (CORRELATIONS, ACTIVATIONS)
 """Plots of filters, of one run each."""
 OF_LAYERS = (SIMILARITY_PLOT, CORRELATION_GRAPH, RUN_SIMILARITY, *FILTER_PLOTS)
-COMMON = ("Layer", "Threshold", "Linkage")
+COMMON = ("Layer", "Threshold", "Linkage", "XParameter", "YParameter")
 """Properties that mean the same in all plots of layers, and are changed in all at once."""
 
 _attached: list[Any] = []
@@ -89,10 +90,14 @@ def attach() -> list[Any]:
         linked = runs + [p for kind in PLOTS for p in plots[kind] if _is_linked(kind)]
         link_runs(linked)
         _attach_layers([plot for kind in OF_LAYERS for plot in plots[kind]])
+        reactions = _reactions(linked[0], plots)
+        for react in reactions:  # a loaded state may show runs of another ensemble
+            react(selected_cells(linked[0]))
         _attach_plots(linked[0], plots)
         _attach_filters(plots)
         seen = [view for found in plots.values() for plot in found for view in views_of(plot)]
-        _attached.append(Follower(linked[0], _reactions(linked[0], plots), unique(seen)))
+        # The last to hear of a selection, because it draws what the others have marked.
+        _attached.append(Follower(linked[0], reactions, unique(seen)))
     return list(_attached)
 
 

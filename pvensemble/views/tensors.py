@@ -97,6 +97,16 @@ def text_of(source: Any, name: str) -> str:
     return str(getattr(source, name, "")).strip("'")
 
 
+def _choose_layer(plot: Any) -> None:
+    """Let a plot show the last layer where its ensemble has none of the name (a loaded state)."""
+    if plot.Tensors is not None:
+        available = recorded(getattr(plot.Tensors, "Proxy", plot.Tensors))
+        layers = [set(available.get(kind, ())) for kind in kinds_of(plot)]
+        there = [name for name in available.get(CORRELATION, ()) if all(name in x for x in layers)]
+        if there and text_of(plot, "Layer") not in there:
+            plot.Layer = there[-1]
+
+
 class CheckedTensors:
     """Keeps checked in the readers what plots need when their layer or measure is changed.
 
@@ -111,6 +121,8 @@ class CheckedTensors:
     def __init__(self, plots: Sequence[Any]) -> None:
         self.plots = tuple(plots)
         self._layers: dict[Any, set[str]] = {}
+        for plot in self.plots:
+            _choose_layer(plot)
         self._tags = [
             (plot, plot.SMProxy.AddObserver("PropertyModifiedEvent", self._changed))
             for plot in self.plots

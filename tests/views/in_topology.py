@@ -189,4 +189,20 @@ for name in ("one", "two", "groups", "diverged", "table"):
         answers["others"][name] = [picked, int((np.diff(points.offsets) > 0).sum())]
     except SceneError as error:
         answers["others"][name] = str(error)
+
+# -- the state file, made with an ensemble of other layers
+attach.detach()
+simple.ResetSession()
+attach.attach_to_loaded_states()
+simple.LoadState(str(topology_file.with_suffix(".pvsm")), data_directory=str(folder / "state"))
+plots = {kind: pipeline.find(kind) for kind in (attach.SIMILARITY_PLOT, *attach.FILTER_PLOTS)}
+select_cells(plots[attach.SIMILARITY_PLOT][0], [3])
+simple.RenderAllViews()
+answers["reopened"] = [
+    text_of(plots[attach.SIMILARITY_PLOT][0], "Layer"),
+    [shown(plot) for plot in plots[attach.CORRELATIONS] + plots[attach.ACTIVATIONS]],
+    selected_cells(pipeline.find("ParallelCoordinates")[0]).tolist(),
+    [list(reader.Layers) for reader in pipeline.find("EnsembleReader")],
+    manager.GetNumberOfLinks(),
+]
 answer_file.write_text(json.dumps(answers, default=int))

@@ -29,6 +29,10 @@ def found(tmp_path_factory, run_in_paraview) -> dict:
     write_ensemble(folder / "groups.pvens", 3, layers=(LAYERS, {"conv1": 6, "conv2": 4}))
     write_ensemble(folder / "diverged.pvens", 2, diverged=3, layers=(LAYERS,), kinds=every)
     write_ensemble(folder / "table.pvens", 2)
+    (folder / "state").mkdir()
+    write_ensemble(
+        folder / "state" / "ensemble.pvens", 2, layers=({"first": 4, "last": 5},), kinds=every
+    )
     file = folder / "answers.json"
     scenes = (scene_file("performance"), scene_file("topology"))
     run_in_paraview(Path(__file__).parent / "in_topology.py", folder, *scenes, file, timeout=240)
@@ -141,3 +145,19 @@ def test_an_ensemble_without_correlations_says_what_to_record(found):
     message = found["others"]["table"]
     assert "table.pvens holds no correlations" in message
     assert "record.kinds" in message
+
+
+def test_a_state_file_opens_an_ensemble_with_other_layers_and_is_live(found):
+    layer, maps, parallel, checked, n_links = found["reopened"]
+    assert layer == "last"
+    assert maps == [[3], [0], [3]]
+    assert parallel == [3]
+    assert checked == [["last"], ["last"]]
+    assert n_links == 10
+
+
+def test_the_state_file_names_no_folder_of_the_machine_it_was_made_on():
+    text = scene_file("topology").with_suffix(".pvsm").read_text()
+    assert text.count('value="ensemble.pvens"') == 2
+    for folder in ("/tmp", "/home", "/root", "/work"):
+        assert f'value="{folder}' not in text
