@@ -199,8 +199,9 @@ class _Entry:
 def _above_grid(values: np.ndarray) -> np.ndarray:
     """Return how many of each row of values (n, n_pairs) lie above each of ``GRID``."""
     n, n_grid = len(values), len(GRID)
-    # A value lies above the first `below` thresholds.
-    below = np.searchsorted(GRID, values.ravel(), side="left").reshape(values.shape)
-    below += (n_grid + 1) * np.arange(n)[:, None]
+    # How many thresholds lie below a value: sure of all but the last, which is compared.
+    sure = np.floor(np.minimum(values, 1) * n_grid - np.float32(0.01)).astype(np.int32) + 1
+    below = sure + (np.append(GRID, np.float32(np.inf))[sure] < values)
+    below += (n_grid + 1) * np.arange(n, dtype=np.int32)[:, None]
     counts = np.bincount(below.ravel(), minlength=n * (n_grid + 1)).reshape(n, n_grid + 1)
     return counts[:, :0:-1].cumsum(axis=1)[:, ::-1]

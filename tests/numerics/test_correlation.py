@@ -124,6 +124,13 @@ def test_a_filter_that_dies_by_one_value_is_dead():
     assert np.isfinite(matrix).all()
 
 
+def test_the_last_bit_of_a_constant_is_no_variance():
+    values = outputs()
+    values[1, :, 2] = 1000
+    values[1, ::3, 2] = np.nextafter(np.float32(1000), np.float32(2000))
+    assert np.argwhere(filter_correlation(values)[1]).tolist() == [[1, 2]]
+
+
 def test_small_variance_is_not_death():
     values = outputs() * np.float32(1e-12)
     matrix, dead = filter_correlation(values)

@@ -61,6 +61,19 @@ def test_counts_are_those_of_the_definition_whatever_the_memory(threshold, what,
     assert counts.count(threshold, what).tolist() == expected
 
 
+def test_values_beside_a_threshold_are_counted_exactly():
+    """In the last bit of float32, at every threshold that is kept."""
+    values = [np.nextafter(GRID, np.float32(d)) for d in (-1, 2)]
+    values = np.concatenate([GRID, *values, [1, np.nextafter(np.float32(1), np.float32(2))]])
+    stack = np.zeros((len(values), 2, 2), np.float32)
+    stack[:, 0, 1] = stack[:, 1, 0] = values
+    counts = FilterCounts(0)
+    counts.add(0, stack)
+    for threshold in GRID:
+        expected = np.abs(values) > threshold
+        np.testing.assert_array_equal(counts.count(float(threshold))[0], expected)
+
+
 def test_with_enough_memory_nothing_is_asked_for_again():
     counts = filled(2**20)
     assert not any(counts.missing(t, what) for t in (0.123, 0.7, 1.0) for what in COUNTS)
