@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -335,6 +336,11 @@ def test_kinds_that_are_not_recorded_are_named(capsys, tmp_path):
     path = make(tmp_path / "b.pvens", gram=False, correlation=False)
     for command in COMMANDS:
         assert "no correlation of any layer is recorded" in refused(capsys, command, path)
+
+
+def test_an_absent_method_is_named(capsys, ensemble, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    assert "needs umap-learn" in refused(capsys, "embed", ensemble, "--method", "umap")
 
 
 def test_a_table_of_very_many_runs_is_refused(capsys, ensemble, monkeypatch):
