@@ -11,7 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "views"))
 
 from synthetic_ensemble import write_ensemble
-from window import open_window
+from window import START_SECONDS, open_window
+
+from pvensemble.launcher.scenes import scene_file
 
 SIDE = 11
 
@@ -28,7 +30,28 @@ def programs():
 def window(tmp_path_factory, programs):
     """The scene ``performance`` with 11 x 11 runs (learning rate, momentum)."""
     folder = tmp_path_factory.mktemp("gui")
-    ensemble = write_ensemble(folder / "grid.pvens", SIDE, diverged=2, batch_sizes=(32, 64, 128))
+    ensemble = write_ensemble(
+        folder / "grid.pvens",
+        SIDE,
+        diverged=2,
+        batch_sizes=(32, 64, 128),
+        layers=({"conv1": 5, "conv2": 8},),
+        recorded=(0, 200),
+    )
     with open_window(folder, ensemble, "performance", SIDE * SIDE) as opened:
         opened.find_views(["parallel_coordinates", "heat_map", "loss_accuracy"])
         yield opened
+
+
+@pytest.fixture(scope="session")
+def topology(window):
+    """The same window with the scene ``topology`` opened beside ``performance``."""
+    window.ask(
+        "open_scene",
+        scene=str(scene_file("topology")),
+        path=str(window.ensemble),
+        seconds=START_SECONDS,
+    )
+    window.find_views(["similarity_plot", "correlation_first", "correlation_last"])
+    window.find_views(["correlation_graph"])
+    return window

@@ -34,10 +34,7 @@ def build(path):
     else:
         scene = load_scene(os.environ["PVENSEMBLE_TEST_SCENE"]).build(path)
     _state["scene"] = scene
-    for name, view in scene.views.items():
-        interactor = view.GetInteractor() if hasattr(view, "GetInteractor") else None
-        if interactor is not None:
-            interactor.AddObserver("MouseMoveEvent", _moved(name), 100.0)
+    _watch_mouse(scene.views)
     interactor = scene.views["parallel_coordinates"].GetInteractor()
     interactor.AddObserver("TimerEvent", lambda *_: _look())
     interactor.CreateRepeatingTimer(INTERVAL)
@@ -55,6 +52,26 @@ def reopened(state, path):
     named["loss_accuracy"] = "graph"
     views = {name: attach.views_of(sources[source])[0] for name, source in named.items()}
     return Scene(sources, views)
+
+
+def open_scene(scene, path):
+    """Build another scene beside the first; what has a name of the first gets that of the scene."""
+    first, second = _state["scene"], load_scene(scene).build(path)
+    for known, new in ((first.sources, second.sources), (first.views, second.views)):
+        named = {
+            name if name not in known else f"{Path(scene).stem} {name}": new[name] for name in new
+        }
+        known.update(named)
+    _state["second"] = second
+    _watch_mouse({n: v for n, v in first.views.items() if v in second.views.values()})
+    return sorted(first.views)
+
+
+def _watch_mouse(views):
+    for name, view in views.items():
+        interactor = view.GetInteractor() if hasattr(view, "GetInteractor") else None
+        if interactor is not None:
+            interactor.AddObserver("MouseMoveEvent", _moved(name), 100.0)
 
 
 def _moved(name):
@@ -96,6 +113,26 @@ def selected():
     graph = _state["scene"].sources["graph"]
     sizes = np.diff(cells_of(fetch(graph, 0)).offsets)
     return {"chosen": chosen, "property": graph.Runs, "drawn": np.flatnonzero(sizes).tolist()}
+
+
+def selected_everywhere():
+    """Runs selected in each plot of runs and shown by each plot of filters, of both scenes."""
+    sources = _state["scene"].sources
+    runs = {n: s for n, s in sources.items() if s.SMProxy.GetXMLName() in attach.PLOTS}
+    meanings = {n: attach.PLOTS[s.SMProxy.GetXMLName()].meaning(s) for n, s in runs.items()}
+    chosen = {n: meanings[n].runs(selected_cells(s)).tolist() for n, s in runs.items()}
+    shown = {
+        name: sorted(set(vtk_to_numpy(fetch(s).GetCellData().GetArray("run_index")).tolist()))
+        for name, s in sources.items()
+        if s.SMProxy.GetXMLName() in attach.FILTER_PLOTS
+    }
+    return {"chosen": chosen, "shown": shown}
+
+
+def cell_values(source, names):
+    """Cell arrays of a source."""
+    data = fetch(_state["scene"].sources[source]).GetCellData()
+    return {name: vtk_to_numpy(data.GetArray(name)).tolist() for name in names}
 
 
 def selected_in(source):
@@ -169,19 +206,15 @@ def unlink():
     link.unlink_all()
 
 
+def link_again():
+    """Undo the sabotage."""
+    attach.attach()
+
+
 ANSWERS = {
     f.__name__: f
     for f in (
-        selected,
-        selected_in,
-        mouse,
-        pixel,
-        axis,
-        points,
-        color_count,
-        set_property,
-        show_tab,
-        views,
-        unlink,
+        *(selected, selected_everywhere, selected_in, cell_values, mouse, pixel, axis, points),
+        *(color_count, set_property, show_tab, views, open_scene, unlink, link_again),
     )
 }

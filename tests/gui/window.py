@@ -39,14 +39,14 @@ class Window:
         self.number = 0
         self.corners: dict[str, tuple[int, int]] = {}
 
-    def ask(self, what: str, **options: Any) -> Any:
-        """Ask the side channel and return its answer."""
+    def ask(self, what: str, *, seconds: float = ANSWER_SECONDS, **options: Any) -> Any:
+        """Ask the side channel and return its answer, which takes so long at most."""
         self.number += 1
         question = {"number": self.number, "what": what, "options": options}
         beside = self.folder / "question.new"
         beside.write_text(json.dumps(question))
         beside.replace(self.folder / "question.json")
-        answer = self.wait(self._answer, ANSWER_SECONDS, f"an answer to {what}")
+        answer = self.wait(self._answer, seconds, f"an answer to {what}")
         if "error" in answer:
             raise WindowError(answer["error"])
         return answer["answer"]
@@ -173,6 +173,7 @@ class Window:
         return last
 
     n_runs = 0
+    ensemble: Path
 
 
 @contextlib.contextmanager
@@ -205,7 +206,7 @@ def open_window(
             )
         stack.callback(_end, process)
         window = Window(folder, {**os.environ, **screen}, process)
-        window.n_runs = n_runs
+        window.n_runs, window.ensemble = n_runs, ensemble
         window.wait((folder / "ready.json").exists, START_SECONDS, "scene")
         _fill_screen(window)
         yield window
