@@ -90,8 +90,11 @@ def compare(title: str, vectors: np.ndarray, repeats: int) -> None:
     print(report(title, times, baseline))
     for name in work:
         if name.startswith("ours"):
+            begin = time.process_time()
             found = embed(vectors, method=name.split()[-1])
-            print(f"- {name}: stress {found.stress:.4f}, {found.n_iterations} iterations")
+            busy = time.process_time() - begin
+            print(f"- {name}: stress {found.stress:.4f}, {found.n_iterations} iterations, ", end="")
+            print(f"{busy:.3g} s of processor time on all cores")
     if n <= SKLEARN_UP_TO:
         print(f"- scikit-learn, its tolerance: stress {stress(theirs(distances), distances):.4f}")
         points = theirs(distances, eps=1e-6)

@@ -28,7 +28,7 @@ class PairDistances:
         (n, length) finite float32; each row has unit norm, or is zero where a run's values are
         constant. The distance of two runs is 1 minus the product of their vectors.
     matrix : numpy.ndarray, optional
-        (n, n) finite symmetric distances; used in place of ``vectors``.
+        (n, n) finite symmetric distances; used in place of ``vectors``. The diagonal is not read.
     """
 
     def __init__(self, vectors: np.ndarray | None = None, matrix: np.ndarray | None = None) -> None:
@@ -48,9 +48,10 @@ class PairDistances:
             Runs.
         """
         if self._vectors is None:
-            return np.array(self._matrix[first:last, columns], dtype=np.float32, order="C")
-        block = self._vectors[first:last] @ self._vectors[columns].T
-        np.subtract(np.float32(1), block, out=block)
+            block = np.array(self._matrix[first:last, columns], dtype=np.float32, order="C")
+        else:
+            block = self._vectors[first:last] @ self._vectors[columns].T
+            np.subtract(np.float32(1), block, out=block)
         np.maximum(block, np.float32(0), out=block)
         others = np.arange(self.n)[columns]
         itself = np.flatnonzero((others >= first) & (others < last))
@@ -140,13 +141,15 @@ def check_vectors(vectors: np.ndarray) -> None:
 
 def check_matrix(matrix: np.ndarray) -> None:
     """Raise OptionError unless a finite matrix holds symmetric distances."""
-    if not matrix.size:
-        return
-    if matrix.min() < -1e-6:
-        raise OptionError(f"distances must not be negative, but there is {matrix.min():.3g}")
-    asymmetry = 0.0
+    least = most = asymmetry = 0.0
     for i in range(0, len(matrix), PANEL_ROWS):
-        rows = slice(i, i + PANEL_ROWS)
-        asymmetry = max(asymmetry, np.abs(matrix[rows, i:] - matrix[i:, rows].T).max())
-    if asymmetry > 1e-4 * matrix.max():
+        rows, columns = matrix[i : i + PANEL_ROWS, i:], matrix[i:, i : i + PANEL_ROWS].T
+        apart = np.abs(rows - columns)
+        np.fill_diagonal(apart, 0)
+        asymmetry = max(asymmetry, apart.max())
+        least = np.fmin.reduce(rows, axis=None, initial=least)  # skips NaN
+        most = np.fmax.reduce(rows, axis=None, initial=most)
+    if least < -1e-6:
+        raise OptionError(f"distances must not be negative, but there is {least:.3g}")
+    if asymmetry > 1e-4 * most:
         raise OptionError(f"distances must be symmetric, but differ by up to {asymmetry:.3g}")

@@ -169,9 +169,7 @@ class _PairSums:
             for rows, columns, given, layout, other in self._tiles(i, xy1):
                 np.add(layout, floor, out=layout)
                 ratio = np.divide(given, np.sqrt(layout, out=layout), out=other)
-                if rows.start == columns.start:  # holds both orders of each of its pairs
-                    np.fill_diagonal(ratio, 0)
-                else:
+                if rows.start != columns.start:  # else it holds its pairs in both orders
                     sums[:, columns] += xy1[:, rows] @ ratio
                 sums[:, rows] += (ratio @ by_rows[columns]).T
             return sums
