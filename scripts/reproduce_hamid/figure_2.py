@@ -11,9 +11,8 @@ from pathlib import Path
 from paraview import simple as pv
 
 import pvensemble
-from pvensemble.views import attach, colors, layout
+from pvensemble.views import attach, layout
 from pvensemble.views.scenes import load_scene
-from pvensemble.views.topology_charts import LAB_COLOR
 
 FOLDER = Path(pvensemble.__file__).resolve().parent.parent / "state_files"
 NO_GROUPS = "# none"
@@ -26,23 +25,17 @@ def build(path, size):
     topology = load_scene(FOLDER / "topology.py")
     scene = topology.build(path, size=size, groups=NO_GROUPS, layer=figure["layer"])
     plots = scene.sources
-    plots["similarity_plot"].Runs = f"{figure['red']},{figure['cyan']}"
-    plots["correlation_first"].Runs = str(figure["red"])
-    plots["correlation_last"].Runs = str(figure["cyan"])
     plots["similarity_plot"].AlignOverTime = 0  # one step, as the statistics see it
     for name in PLOTS:
         plots[name].Threshold = figure["threshold"]
-    color_graph(plots, scene.views["correlation_graph"])
     pv.GetAnimationScene().AnimationTime = figure["step"]
     arrange(scene, size)
+    # What follows the selection is attached by now, and would choose runs of its own.
+    plots["similarity_plot"].Runs = f"{figure['red']},{figure['cyan']}"
+    plots["correlation_first"].Runs = str(figure["red"])
+    plots["correlation_last"].Runs = str(figure["cyan"])
+    pv.RenderAllViews()
     return scene
-
-
-def color_graph(plots, view):
-    """Draw the curves in the colours of the points: runs of the graph are those of the plot."""
-    graph = plots["correlation_graph"]
-    graph.Input = plots["similarity_plot"]
-    colors.direct_colors(pv.GetDisplayProperties(graph, view), LAB_COLOR)
 
 
 def arrange(scene, size):
