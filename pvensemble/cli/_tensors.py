@@ -83,11 +83,13 @@ def _steps(ensemble, layer: str, kind: str) -> list[int]:
 
 def read_stacks(ensemble, layer: str, kind: str, step: int) -> list[tuple]:
     """Return run indices (n,) and tensors (n, \\*shape) of each group that has them."""
-    return [
-        (group.run_indices, group.filters(layer, kind, step))
-        for group in ensemble.groups
-        if (layer, kind) in group.index.tensors and step in group.recorded_steps(layer, kind)
-    ]
+    stacks = []
+    for group in ensemble.groups:
+        if (layer, kind) in group.index.tensors and step in group.recorded_steps(layer, kind):
+            here = group.run_indices >= 0  # the others failed and were tried again
+            stack = group.filters(layer, kind, step)
+            stacks.append((group.run_indices[here], stack if here.all() else stack[here]))
+    return [(indices, stack) for indices, stack in stacks if len(indices)]
 
 
 def lines_text(title: str, values: dict) -> str:

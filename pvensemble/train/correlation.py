@@ -34,6 +34,11 @@ def activation_rows(output: Tensor) -> Tensor:
     return output.movedim(2, -1).reshape(output.shape[0], -1, output.shape[2]).float()
 
 
+def first_mean(rows: Tensor) -> Tensor:
+    """Return the mean of the first rows, (n_runs, 1, n_filters): what sums are shifted by."""
+    return rows[:, :ROWS].mean(1, keepdim=True)
+
+
 class CorrelationSums:
     """Shifted sums over activation rows; feed chunks with :meth:`add`, then :meth:`result`.
 
@@ -48,13 +53,18 @@ class CorrelationSums:
 
     def add(self, rows: Tensor) -> None:
         """Add ``rows``, (n_runs, n_rows, n_filters) float32."""
-        n_runs, n_rows, n_filters = rows.shape
+        shift = first_mean(rows) if self._shift is None else self._shift
+        self.add_shifted(rows - shift, shift)
+
+    def add_shifted(self, shifted: Tensor, shift: Tensor) -> None:
+        """Add rows from which ``shift``, (n_runs, 1, n_filters), was taken: always the same."""
+        n_runs, n_rows, n_filters = shifted.shape
         if self._shift is None:
-            self._shift = rows[:, :ROWS].mean(1, keepdim=True)
-            self._sum = rows.new_zeros((n_runs, n_filters), dtype=torch.float64)
-            self._products = rows.new_zeros((n_runs, n_filters, n_filters), dtype=torch.float64)
+            self._shift = shift
+            self._sum = shifted.new_zeros((n_runs, n_filters), dtype=torch.float64)
+            squares = (n_runs, n_filters, n_filters)
+            self._products = shifted.new_zeros(squares, dtype=torch.float64)
         self._count += n_rows
-        shifted = rows - self._shift
         whole = n_rows // ROWS * ROWS
         if whole:
             self._add_parts(shifted[:, :whole].reshape(-1, ROWS, n_filters), n_runs)

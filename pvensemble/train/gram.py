@@ -3,8 +3,8 @@
 For each minibatch of b images the linear Gram matrix of their flattened outputs, K = X X^T, is
 U-centred, so that the unbiased HSIC of two layers on a minibatch is ``<K, L> / (b (b - 3))`` and
 their minibatch CKA, the ratio of means over minibatches, is the cosine of all their matrices.
-A constant added to X, such as a bias, changes nothing: outputs are shifted by their mean over the
-minibatch, multiplied in float32 and centred in float64.
+A constant added to X, such as a bias, changes nothing: outputs are shifted by the mean of each
+filter, multiplied in float32 and centred in float64.
 
 References
 ----------
@@ -64,6 +64,9 @@ def _unit(gram: Tensor, energy: Tensor) -> Tensor:
 class Grams:
     """Gram matrices of the minibatches of a probe batch; feed chunks in order.
 
+    Values are less by a constant of each filter (the same for all images), which makes no
+    difference but for rounding.
+
     Parameters
     ----------
     n_images
@@ -76,23 +79,28 @@ class Grams:
         self._grams: list[Tensor] = []
         self._energy: Tensor | float = 0.0
 
-    def add(self, rows: Tensor) -> None:
-        """Add the flattened outputs of some images, (n_runs, n, n_values) float32."""
+    def add(self, rows: Tensor, shift: Tensor) -> None:
+        """Add the outputs of some images.
+
+        Parameters
+        ----------
+        rows
+            (n_runs, n, n_values) float32: flattened, the filter last, and shifted.
+        shift
+            (n_runs, 1, n_filters): what was taken from every value of a filter.
+        """
+        n_values = rows.shape[1] * rows.shape[2] // shift.shape[2]
+        self._energy = self._energy + n_values * shift.double().square().sum((1, 2))
         if self._rest is not None:
             rows = torch.cat([self._rest, rows], dim=1)
         whole = rows.shape[1] // self._batch * self._batch
         self._rest = rows[:, whole:] if whole < rows.shape[1] else None
         if whole:
-            self._add_batches(rows[:, :whole].unflatten(1, (-1, self._batch)))
-
-    def _add_batches(self, batches: Tensor) -> None:
-        """Add (n_runs, n_batches, b, n_values)."""
-        mean = batches.mean(2, keepdim=True)
-        shifted = batches - mean
-        gram = shifted @ shifted.mT
-        self._grams.append(gram)
-        energy = self._batch * mean.square().sum((1, 2, 3), dtype=torch.float64)
-        self._energy = self._energy + energy + gram.diagonal(dim1=2, dim2=3).double().sum((1, 2))
+            batches = rows[:, :whole].unflatten(1, (-1, self._batch))
+            gram = batches @ batches.mT
+            self._grams.append(gram)
+            own = gram.diagonal(dim1=2, dim2=3).double().sum((1, 2))
+            self._energy = self._energy + own
 
     def result(self) -> Tensor:
         """Return the matrices, (n_runs, n_batches, b, b) float32, of unit norm or 0."""

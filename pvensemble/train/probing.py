@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pvensemble import schema
-from pvensemble.train.correlation import CorrelationSums, activation_rows
+from pvensemble.train.correlation import CorrelationSums, activation_rows, first_mean
 from pvensemble.train.gram import Grams
 from pvensemble.train.recording import RecordedLayer
 from pvensemble.train.taps import Taps
@@ -80,6 +80,7 @@ class _LayerSums:
         self._grams = Grams(layer.n_probe) if schema.GRAM in kinds else None
         self._images_left = layer.n_activations if schema.ACTIVATION in kinds else 0
         self._activations: list[Tensor] = []
+        self._shift: Tensor | None = None
 
     def add(self, output: Tensor) -> None:
         if self._images_left:
@@ -88,10 +89,13 @@ class _LayerSums:
             self._images_left -= first.shape[1]
         if self._correlations or self._grams:
             rows = activation_rows(output)
+            if self._shift is None:
+                self._shift = first_mean(rows)
+            shifted = rows - self._shift
             if self._correlations:
-                self._correlations.add(rows)
+                self._correlations.add_shifted(shifted, self._shift)
             if self._grams:
-                self._grams.add(rows.reshape(*output.shape[:2], -1))
+                self._grams.add(shifted.reshape(*output.shape[:2], -1), self._shift)
 
     def result(self) -> dict[str, Tensor]:
         found = {}

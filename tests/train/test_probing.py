@@ -20,11 +20,11 @@ from pvensemble.train.data import load_data
 from pvensemble.train.executors import InProcess
 from pvensemble.train.executors.device_data import DeviceData
 from pvensemble.train.executors.one_run import OneRun
-from pvensemble.train.gram import Grams, PatchProducts, gram_shape, u_centred
+from pvensemble.train.gram import PatchProducts, gram_shape, u_centred
 from pvensemble.train.preparation import make_job
 from pvensemble.train.probing import Probing
 from pvensemble.train.recorder import Recorder
-from pvensemble.train.recording import recorded_layers, recording_size
+from pvensemble.train.recording import RecordedLayer, recorded_layers, recording_size
 from pvensemble.train.search import sample_runs
 from pvensemble.train.trainer import train
 
@@ -63,10 +63,13 @@ def outputs(n: int = 72, mean: float = 0.0) -> np.ndarray:
 
 
 def grams(values: np.ndarray, chunk: int) -> np.ndarray:
-    sums = Grams(values.shape[1])
+    layer = RecordedLayer(
+        "layer", "Conv2d", (6, 1, 1, 1), ("gram",), values.shape[2:], False, values.shape[1]
+    )
+    sums = Probing([layer]).begin()
     for part in torch.from_numpy(values).split(chunk, dim=1):
-        sums.add(part.flatten(2))
-    return sums.result().numpy()
+        sums.add({"layer": part})
+    return sums.result()["layer", "gram"].numpy()
 
 
 # -- Gram matrices ---------------------------------------------------------------------------------
@@ -98,7 +101,7 @@ def test_the_sum_of_products_is_the_minibatch_cka():
     cross, own_x, own_y = (
         sum(hsic(a[b], c[b]) for b in batches) for a, c in ((x, y), (x, x), (y, y))
     )
-    got = grams(np.stack([x, y]).astype(np.float32), 64)
+    got = grams(np.stack([x, y]).astype(np.float32).reshape(2, 64, 6, 5, 4), 64)
     assert np.sum(got[0] * got[1]) == pytest.approx(cross / np.sqrt(own_x * own_y), abs=1e-6)
     assert 0.1 < cross / np.sqrt(own_x * own_y) < 0.9
     np.testing.assert_allclose(np.linalg.norm(got.reshape(2, -1), axis=1), 1, rtol=1e-6)
