@@ -17,7 +17,7 @@ from pvensemble.numerics.filter_matching import match_filters
 from pvensemble.numerics.ordering import checked_stack, reordered
 
 MEASURES = ("paper", "matched", "cka")
-BLOCK = 1024
+BLOCK = 512
 """Runs whose products with as many others are formed at once."""
 _CHUNK = 2**22
 """Matrix entries that are turned into vectors at once."""
@@ -115,7 +115,7 @@ def similarity(
 ) -> np.ndarray:
     """Return the similarity of all pairs of runs, as one product in blocks.
 
-    Beside the result there are two blocks in memory, 4 MB each. Every pair is computed once.
+    Beside the result there is one block in memory, 1 MB. Every pair is computed once.
 
     Parameters
     ----------
