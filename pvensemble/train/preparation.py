@@ -151,7 +151,7 @@ def make_job(
     shape = data[settings.data].input_shape
     model = any_model((s.settings for s in members), shape, data[settings.data].n_classes)
     engine = engine_of_group(engine or EngineChoice(), model, settings, data[settings.data])
-    notes = engine.note, unrecorded(model, settings.model.name, config.record)
+    notes = unrecorded(model, settings.model.name, config.record), engine.note
     return Job(
         group=number,
         data=settings.data,
@@ -162,6 +162,6 @@ def make_job(
         dtype=config.record.dtype,
         probe=config.record.probe,
         evaluate_size=config.evaluate.size,
-        note="; ".join(filter(None, notes)),
+        notes=tuple(filter(None, notes)),
         engine=engine.name,
     )

@@ -176,7 +176,7 @@ class _Training:
                 output.start(())
                 self._close(output)
         jobs = [o.job for o in self._open.values()]
-        for note in dict.fromkeys(job.note for job in jobs if job.note):
+        for note in dict.fromkeys(note for job in jobs for note in job.notes):
             self._say(note)
             self._show()
         events = executor.run(jobs, self._control)

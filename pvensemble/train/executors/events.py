@@ -55,7 +55,7 @@ class Job:
         Runs to be trained.
     states
         Where to go on, by position; runs that are absent start from their seed.
-    note
+    notes
         What people should know before the group is trained.
     engine
         What computes the training steps on a CPU: ``torch`` or ``native``.
@@ -71,7 +71,7 @@ class Job:
     probe: int = 256
     evaluate_size: int | None = None
     states: dict[int, RunState] = field(default_factory=dict)
-    note: str = ""
+    notes: tuple[str, ...] = ()
     engine: str = "torch"
 
     @property
