@@ -45,7 +45,6 @@ def glyph_polygons(
     Parameters
     ----------
     centers : (n, 2)
-        Points that are not finite get no polygon.
     radius : (n,)
         Of the disc of equal area.
     shape : (n,) int
@@ -61,11 +60,10 @@ def glyph_polygons(
     shape = np.asarray(shape) % len(SHAPES)
     outlines = {kind: glyph_outline(kind, len(centers)) for kind in np.unique(shape)}
     sizes = np.array([len(outlines[kind]) for kind in shape], np.int64)
-    sizes[~np.isfinite(centers).all(axis=1)] = 0
     first = np.concatenate([[0], np.cumsum(sizes)])
     corners = np.empty((first[-1], 2))
     for kind, outline in outlines.items():
-        of_kind = np.flatnonzero((shape == kind) & (sizes > 0))
+        of_kind = np.flatnonzero(shape == kind)
         places = first[of_kind][:, None] + np.arange(len(outline))
         corners[places] = centers[of_kind][:, None] + radius[of_kind][:, None, None] * outline
     return corners, sizes

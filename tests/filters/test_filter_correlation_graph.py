@@ -199,17 +199,29 @@ def test_a_training_that_goes_on_reads_only_new_steps(tmp_path):
     np.testing.assert_array_equal(sizes(output), [4, 3] * 3)
     made.commit(1, 30)
     assert reader.GetNeedsUpdate()
-    output = run(graph, time=30)
-    assert set(reader.reads()) == {30.0}
+    output = run(graph, time=20)
+    assert set(reader.reads()) == {20.0, 30.0}
     np.testing.assert_array_equal(sizes(output), [4] * 6)
     truth = expected(made, [0, 10, 20, 30])
     unit = unit_of(output, truth)
     for cell in range(6):
         np.testing.assert_allclose(drawn_counts(output, unit, cell), truth[cell], atol=1e-3)
     assert not reader.GetNeedsUpdate()
-    run(graph, time=30)
+    run(graph, time=20)
     assert reader.reads() == []
     made.close()
+
+
+def test_steps_at_which_nothing_was_recorded_of_a_layer_are_not_all_read(tmp_path):
+    made = make_topology(tmp_path / "uneven.pvens", widths=(5, 8), finish=False)
+    for step in (30, 40, 50, 60):
+        made.commit(1, step)
+    made.close()
+    reader = reader_of(made)
+    reader.GetGroups().DisableArray("g001")
+    output = run(plot_of(FilterCorrelationGraph(), reader), time=20)
+    assert reader.reads() == [20.0, 60.0, 10.0, 0.0, 20.0]
+    np.testing.assert_array_equal(sizes(output), [3] * 3)
 
 
 def test_another_ensemble_replaces_the_first(made, tmp_path):

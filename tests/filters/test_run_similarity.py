@@ -152,6 +152,25 @@ def test_runs_without_data_are_empty_rows():
     np.testing.assert_allclose(matrix[here], similarity(run_vectors(stack)), atol=1e-6)
 
 
+@pytest.mark.parametrize("measure", ["paper", "matched", "cka"])
+def test_tensors_of_more_runs_in_another_order(measure):
+    slices = np.array([9, 2, 0, 1, 7])
+    stack, grams = random_correlations(5, 4), random_correlations(5, 16).reshape(5, 1, 256)
+    tensors = {"g000/c.correlation": (slices, stack), "g000/c.gram": (slices, grams)}
+    plot = RunSimilarity()
+    plot.SetInputDataObject(0, make_runs({"a": np.arange(3.0)}))
+    plot.SetInputDataObject(1, make_tensors(tensors))
+    plot.SetOrder("input")
+    plot.SetMeasure(measure)
+    mine = [2, 3, 1]  # slices of the runs 0, 1, 2
+    expected = {
+        "paper": lambda: similarity(run_vectors(stack[mine])),
+        "matched": lambda: matched_similarity(stack[mine]),
+        "cka": lambda: similarity(cka_vectors(grams[mine].reshape(3, 1, 16, 16))),
+    }[measure]()
+    np.testing.assert_allclose(matrix_of(run(plot), 3), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("order", ["input", "clustered"])
 @pytest.mark.parametrize("n_runs", [1, 2])
 def test_few_runs(tmp_path, n_runs, order):
