@@ -350,10 +350,12 @@ def test_what_the_display_raises_is_no_failure_of_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
 
     def stumble(progress):
-        if progress.step > 10:
+        if progress.step > 10 and not said:
+            said.append(progress)
             raise DataError("not the run's fault")
 
     for vectorized in (False, True):
+        said: list = []
         with pytest.raises(DataError, match="not the run's fault"):
             train(
                 tiny_config(tmp_path),
@@ -361,6 +363,8 @@ def test_what_the_display_raises_is_no_failure_of_a_run(tmp_path, monkeypatch):
                 executor=lambda d, v=vectorized: InProcess(d, vectorized=v),
                 on_progress=stumble,
             )
+        states = Ensemble.open(tmp_path / f"{vectorized}.pvens").run_table()["state"]
+        assert set(states) <= {"WAITING", "RUNNING"}
 
 
 # -- parts -----------------------------------------------------------------------------------------

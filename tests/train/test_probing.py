@@ -15,6 +15,7 @@ from pvensemble.errors import ConfigError
 from pvensemble.store import Ensemble
 from pvensemble.store.check import check_ensemble
 from pvensemble.store.tiling import tile
+from pvensemble.train import trainer
 from pvensemble.train.config import RecordConfig
 from pvensemble.train.data import load_data
 from pvensemble.train.executors import InProcess
@@ -203,7 +204,7 @@ def test_both_executors_store_the_same(tmp_path):
     assert differences(*found)
 
 
-def test_probe_images_are_stored_once_and_are_no_layer(tmp_path):
+def test_probe_images_are_stored_once_and_are_no_layer(tmp_path, monkeypatch):
     config = tiny_config(tmp_path, "record.probe=40")
     train(config, tmp_path / "e.pvens", workers=0)
     ensemble = Ensemble.open(tmp_path / "e.pvens")
@@ -213,6 +214,12 @@ def test_probe_images_are_stored_once_and_are_no_layer(tmp_path):
     expected = load_data(config.data).probe(4).numpy()
     np.testing.assert_array_equal(stored, expected.swapaxes(0, 1)[None])
     np.testing.assert_array_equal(group.tensor(*schema.PROBE_IMAGES, 0), tile(stored))
+    asked = iter([False] * 20 + [True] * 100)
+    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    path = tmp_path / "broken.pvens"
+    assert train(config, path, workers=0, stop=lambda: next(asked)).interrupted
+    train(config, path, workers=0, resume=True)
+    assert Ensemble.open(path).groups[0].recorded_steps(*schema.PROBE_IMAGES) == [0]
     assert ensemble.layers == ["conv1", "conv2"]
     assert ensemble.summary()["kinds"] == [*schema.KINDS, "image"]
 
