@@ -37,24 +37,24 @@ class Sketch:
     def __init__(self) -> None:
         self._points: list[np.ndarray] = []
         self._n_points = 0
+        # Cells of equal size are kept together, (n_cells, size): a text is one block.
         self._cells: dict[str, list[np.ndarray]] = {"lines": [], "polys": []}
         self._colors: dict[str, list[tuple]] = {"lines": [], "polys": []}
 
     def line(self, points, color=BLACK, z: float = Z_AXIS) -> None:
         """Add a polyline through points (n, 2)."""
-        self._add("lines", np.asarray(points, np.float64), color, z)
+        points = np.asarray(points, np.float64)
+        self._add("lines", points, np.arange(len(points))[None], [color], z)
 
     def polygon(self, points, color=BLACK, z: float = Z_BOX) -> None:
         """Add a filled convex polygon with corners (n, 2)."""
-        self._add("polys", np.asarray(points, np.float64), color, z)
+        points = np.asarray(points, np.float64)
+        self._add("polys", points, np.arange(len(points))[None], [color], z)
 
     def quads(self, points: np.ndarray, colors: np.ndarray, z: float = Z_BOX) -> None:
         """Add filled quads with corners (n, 4, 2) and colours (n, 3)."""
         flat = points.reshape(-1, 2)
-        self._points.append(np.column_stack([flat, np.full(len(flat), z)]))
-        self._cells["polys"].extend(np.arange(len(flat)).reshape(-1, 4) + self._n_points)
-        self._colors["polys"].extend(np.asarray(colors).tolist())
-        self._n_points += len(flat)
+        self._add("polys", flat, np.arange(len(flat)).reshape(-1, 4), colors, z)
 
     def box(self, x0, y0, x1, y1, color=WHITE, z: float = Z_BOX) -> None:
         """Add a filled rectangle."""
@@ -113,16 +113,16 @@ class Sketch:
                 base + (len(lines) - 1 - k) * LINE_HEIGHT * size,
             )
             points = (glyph.points * size + offset) @ rotation + (x, y)
-            self._points.append(np.column_stack([points, np.full(len(points), Z_TEXT)]))
-            self._cells["polys"].extend(glyph.triangles + self._n_points)
-            self._colors["polys"].extend([color] * len(glyph.triangles))
-            self._n_points += len(points)
+            self._add("polys", points, glyph.triangles, [color], Z_TEXT)
 
-    def _add(self, kind: str, points: np.ndarray, color, z: float) -> None:
-        """Add one cell."""
-        self._points.append(np.column_stack([points, np.full(len(points), z)]))
-        self._cells[kind].append(np.arange(len(points)) + self._n_points)
-        self._colors[kind].append(color)
+    def _add(self, kind: str, points: np.ndarray, cells: np.ndarray, colors, z: float) -> None:
+        """Add cells (n_cells, size) of points (n, 2), with one colour or one each."""
+        placed = np.empty((len(points), 3), np.float32)
+        placed[:, :2] = points
+        placed[:, 2] = z
+        self._points.append(placed)
+        self._cells[kind].append(cells + self._n_points)
+        self._colors[kind].append((colors, len(cells)))
         self._n_points += len(points)
 
     def write(self, output: vtkPolyData) -> None:
@@ -131,8 +131,11 @@ class Sketch:
         output.SetPoints(vtk_points(points))
         output.SetLines(cell_array(self._cells["lines"]))
         output.SetPolys(cell_array(self._cells["polys"]))
-        colors = np.array(self._colors["lines"] + self._colors["polys"], np.uint8)
-        output.GetCellData().AddArray(to_vtk(colors.reshape(-1, 3), COLOR))
+        blocks = self._colors["lines"] + self._colors["polys"]
+        colors = [color for some, _ in blocks for color in some]
+        counts = [n if len(some) == 1 else 1 for some, n in blocks for _ in some]
+        colors = np.repeat(np.array(colors, np.uint8).reshape(-1, 3), counts, axis=0)
+        output.GetCellData().AddArray(to_vtk(colors, COLOR))
         output.GetCellData().SetActiveScalars(COLOR)
 
 
@@ -143,11 +146,12 @@ def vtk_points(points: np.ndarray) -> vtkPoints:
     return result
 
 
-def cell_array(cells: list[np.ndarray]) -> vtkCellArray:
-    """Return cells, each an array of point ids, as a vtkCellArray."""
-    sizes = np.fromiter((len(c) for c in cells), np.int64, len(cells))
-    ids = np.concatenate(cells) if len(cells) else np.empty(0, np.int64)
-    return cell_array_from_sizes(sizes, ids)
+def cell_array(blocks: list[np.ndarray]) -> vtkCellArray:
+    """Return cells as a vtkCellArray: blocks (n_cells, size) of point ids, one after the other."""
+    shapes = np.array([block.shape for block in blocks], np.int64).reshape(-1, 2)
+    ids = [block.ravel() for block in blocks]
+    ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
+    return cell_array_from_sizes(np.repeat(shapes[:, 1], shapes[:, 0]), ids)
 
 
 def cell_array_from_sizes(sizes: np.ndarray, ids: np.ndarray | None = None) -> vtkCellArray:
