@@ -139,6 +139,32 @@ def test_text_counts_by_its_codes_and_one_parameter_makes_a_line():
     np.testing.assert_array_equal(colors_of(run(plot)), lab_colors(code, np.ones(3)))
 
 
+def legend_colors(axes):
+    """Colours of the boxes to the right of the frame, by the place of their centre."""
+    found = {}
+    colors = to_numpy(axes.GetCellData().GetArray("color"))
+    for k in range(axes.GetNumberOfLines(), axes.GetNumberOfCells()):
+        x0, x1, y0, y1 = axes.GetCell(k).GetBounds()[:4]
+        if axes.GetCell(k).GetNumberOfPoints() == 4 and x0 > SIDE:
+            found[(x0 + x1) / 2, (y0 + y1) / 2] = tuple(colors[k])
+    return found
+
+
+def test_the_legend_shows_the_colours_of_the_runs():
+    low_high = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    plot = EnsembleSimilarityPlot()
+    plot.SetInputDataObject(0, make_runs({"a": low_high[:, 0], "b": low_high[:, 1]}))
+    stack = random_correlations(4, 4)
+    plot.SetInputDataObject(1, make_tensors({"g000/c.correlation": (range(4), stack)}))
+    colors = colors_of(run(plot))
+    boxes = legend_colors(plot.GetOutputDataObject(1))
+    places = np.array(list(boxes))
+    assert len(places) > 100
+    for (a, b), color in zip(low_high, colors):
+        corner = places[np.argmin(places @ np.array([1 - 2 * a, 1 - 2 * b]))]
+        assert boxes[tuple(corner)] == tuple(color)
+
+
 def test_chosen_runs_are_larger(made):
     output = draw(made, Runs="2,7", PointSize=3.0)
     width = np.array([np.ptp(cell_points(output, k)[:, 0]) for k in range(9)])
