@@ -100,7 +100,6 @@ def main() -> int:
             print(report(f"{n_runs} runs", times, "draw unchanged"), flush=True)
             if options.profile:
                 print(profile(scene, options.repeats), flush=True)
-            simple.ResetSession()
     return 0
 
 

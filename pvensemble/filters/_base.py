@@ -20,6 +20,7 @@ from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline 
 from pvensemble import schema
 from pvensemble.errors import MissingArrayError, PipelineError, PVEnsembleError
 from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.time import requested_time
 
 
 class EnsembleAlgorithm(VTKPythonAlgorithmBase):
@@ -52,6 +53,8 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
         )
         self.error: Exception | None = None
         self._shown: tuple | None = None
+        self._done: tuple | None = None
+        self._kept: list[vtkDataObject] = []
 
     def FillOutputPortInformation(self, port: int, info: vtkInformation) -> int:
         info.Set(vtkDataObject.DATA_TYPE_NAME(), self._output_types[port])
@@ -65,14 +68,46 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
             vtkDemandDrivenPipeline.REQUEST_DATA()
         ):
             self.error = None
-        if request.Has(vtkDemandDrivenPipeline.REQUEST_DATA()) and _piece(request, outInfo) > 0:
+        wants_data = request.Has(vtkDemandDrivenPipeline.REQUEST_DATA())
+        if wants_data and _piece(request, outInfo) > 0:
             return 1  # in parallel the first process holds all runs, the others none
+        state = self._state(request, inInfo, outInfo) if wants_data else None
+        if state is not None and state == self._done:
+            self._repeat(outInfo)
+            return 1
+        self._done = None if wants_data else self._done
         try:
-            return int(super().ProcessRequest(request, inInfo, outInfo))
+            done = int(super().ProcessRequest(request, inInfo, outInfo))
         except Exception as error:
             self.error = error
             self._show(error)
             return 0
+        if state is not None and done and not self.aborted():
+            self._keep(state, outInfo)
+        return done
+
+    # -- ParaView asks an algorithm with several outputs, one of them an image, once for each ------
+    def _state(self, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation):
+        """Return what the outputs depend on: options, time, inputs; None without inputs."""
+        ports = [info.GetInformationObject(k) for info in inInfo for k in range(_count(info))]
+        data = [vtkDataObject.GetData(port) for port in ports]
+        if not data or None in data:
+            return None
+        inputs = tuple((each.__this__, each.GetUpdateTime(), each.GetMTime()) for each in data)
+        return self.GetMTime(), requested_time(request, outInfo), inputs
+
+    def _keep(self, state: tuple, outInfo: vtkInformation) -> None:
+        """Keep the outputs, which share their arrays with what is kept."""
+        self._done, self._kept = state, []
+        for port in range(self.GetNumberOfOutputPorts()):
+            output = self.output(outInfo, port)
+            self._kept.append(output.NewInstance())
+            self._kept[-1].ShallowCopy(output)
+
+    def _repeat(self, outInfo: vtkInformation) -> None:
+        """Give the outputs that are kept."""
+        for port, kept in enumerate(self._kept):
+            self.output(outInfo, port).ShallowCopy(kept)
 
     def _show(self, error: Exception) -> None:
         """Show an error in the output window, with its traceback when it is a bug."""
@@ -143,6 +178,11 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
         """Tell whether the user asked to stop; the filter should then return 1 at once."""
         check = getattr(self, "CheckAbort", None)
         return bool(check() if check else self.GetAbortExecute())
+
+
+def _count(info: vtkInformation) -> int:
+    """Return the number of connections of an input port."""
+    return info.GetNumberOfInformationObjects()
 
 
 def _piece(request: vtkInformation, outInfo: vtkInformation) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from plot_samples import paper_runs
 from vtk_messages import vtk_messages
 from vtkmodules.vtkCommonCore import vtkFloatArray
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData, vtkTable
+from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 from pvensemble.errors import MissingArrayError, PipelineError, StoreError
+from pvensemble.filters import parallel_coordinates
 from pvensemble.filters._base import EnsembleAlgorithm, run, spaced, upstream
 from pvensemble.vtkdata.runs import runs_to_polydata
 
@@ -159,3 +162,31 @@ def test_names_for_people():
         pass
 
     assert spaced(PerformanceHeatMap()) == "Performance Heat Map"
+
+
+def test_outputs_that_are_asked_for_one_after_the_other_are_computed_once(monkeypatch):
+    """An output that is an image is never large enough for VTK, which executes anew for it."""
+    runs, computed = paper_runs(), []
+    layout = parallel_coordinates.axes_layout
+
+    def counted(*arguments, **options):
+        computed.append(1)
+        return layout(*arguments, **options)
+
+    monkeypatch.setattr(parallel_coordinates, "axes_layout", counted)
+    plot = parallel_coordinates.ParallelCoordinates()
+    plot.SetInputDataObject(runs)
+    plot.Update()
+    first = [plot.GetOutputDataObject(port).GetNumberOfPoints() for port in range(2)]
+    for port in (2, 0, 1, 2):
+        plot.UpdateInformation()
+        info = plot.GetExecutive().GetOutputInformation(2)
+        info.Set(vtkStreamingDemandDrivenPipeline.UPDATE_EXTENT(), (0, port, 0, 1, 0, 0), 6)
+        plot.GetExecutive().Update(port)
+    assert [plot.GetOutputDataObject(port).GetNumberOfPoints() for port in range(2)] == first
+    assert len(computed) == 1
+    plot.SetWidth(20.0)
+    plot.Update()
+    runs.Modified()
+    plot.Update()
+    assert len(computed) == 3
