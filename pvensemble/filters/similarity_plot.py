@@ -11,7 +11,7 @@ import numpy as np
 from pvensemble.errors import OptionError, did_you_mean
 from pvensemble.filters._layouts import Layout, Layouts, frame, key_steps
 from pvensemble.filters._recorded_steps import RecordedSteps
-from pvensemble.filters._run_vectors import Comparable, ComparisonFilter, comparable_runs
+from pvensemble.filters._run_vectors import MATCHED, Comparable, ComparisonFilter, comparable_runs
 from pvensemble.filters._tensors import Block
 from pvensemble.filters.plot_curves import drawn_runs
 from pvensemble.filters.plot_scatter import Scatter, draw_scatter, write_points
@@ -20,6 +20,8 @@ from pvensemble.vtkdata.runs import RunsData
 from pvensemble.vtkdata.time import requested_time, snap
 
 MAX_KEPT = 8
+MATCHED_EFFORT = 16
+"""Matching filters takes seconds a step even for a hundred runs: fewer key steps."""
 
 
 class EnsembleSimilarityPlot(ComparisonFilter):
@@ -98,7 +100,8 @@ class EnsembleSimilarityPlot(ComparisonFilter):
         """Return the layouts of the key steps, those that are not known by reading them."""
         if not self._align_over_time:
             return []
-        steps = key_steps(recorded.steps, len(run_index))
+        effort = MATCHED_EFFORT if self._comparison.measure == MATCHED else 1
+        steps = key_steps(recorded.steps, effort * len(run_index))
         with recorded.visit(now) as read:
 
             def at_step(step: float, start) -> Layout | None:

@@ -257,6 +257,14 @@ def test_steps_are_read_once_and_the_present_one_is_left(made):
     assert set(reader.reads()) == set(map(float, made.steps))
 
 
+def test_matched_filters_take_long_and_have_fewer_key_steps(tmp_path):
+    made = make_topology(tmp_path / "many.pvens", n_runs=100, steps=range(12))
+    reader = reader_of(made, "conv2")
+    plot = plot_of(EnsembleSimilarityPlot(), reader, Measure="matched")
+    run(plot, time=11)
+    assert reader.reads() == [11.0, 0.0, 4.0, 8.0, 11.0]
+
+
 def test_key_steps_are_few_and_stay():
     steps = [float(s) for s in range(0, 1010, 10)]
     keys = key_steps(steps, 121)
