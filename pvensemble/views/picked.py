@@ -49,7 +49,7 @@ def runs_to_show(picked: Sequence[int], default: Sequence[int], n_maps: int) -> 
         One run a map; empty where there are no runs.
     """
     default = list(default)[:n_maps] or list(picked)[:1]
-    if not default:
+    if not default or n_maps == 0:
         return []
     shown = [default[min(k, len(default) - 1)] for k in range(n_maps)]
     if n_maps == 1:

@@ -47,6 +47,7 @@ def test_more_or_fewer_maps_than_picks():
     assert runs_to_show([], [0], 2) == [0, 0]
     assert runs_to_show([0], [0], 2) == [0, 0]
     assert runs_to_show([], [], 2) == []
+    assert runs_to_show([4, 2], [CYAN, RED], 0) == []
 
 
 def runs(states=(), **columns) -> RunsData:
