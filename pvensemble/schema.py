@@ -35,9 +35,9 @@ ACTIVATION = "activation"
 """A run's (n_filters, n_images, h, w): outputs for the first images of the probe batch. Tiled to
 y = n_filters * h, x = n_images * w."""
 GRAM = "gram"
-"""A run's (n_batches, b, b): for each minibatch of b probe images the linear Gram matrix of the
-outputs, U-centred, the whole of unit norm, or 0 when the layer is dead. Tiled to y = n_batches,
-x = b * b. The sum of the products of two of them is their minibatch CKA."""
+"""A run's (n_batches, b, b): for each minibatch of b images, of the first 128 of the probe batch,
+the linear Gram matrix of the outputs, U-centred, the whole of unit norm, or 0 when the layer is
+dead. Tiled to y = n_batches, x = b * b. The sum of the products of two is their minibatch CKA."""
 KINDS = (WEIGHT, GRADIENT, CORRELATION, ACTIVATION, GRAM)
 PROBED_KINDS = (CORRELATION, ACTIVATION, GRAM)
 """Kinds that need the outputs for the probe batch."""

@@ -20,6 +20,9 @@ from torch.nn import functional
 
 BATCH = 32
 """Images in a minibatch; a last smaller one is left out, unless it is the only one."""
+IMAGES = 128
+"""Images of the probe batch at most: the estimator is unbiased with any number of minibatches, and
+more cost more time than all the rest of recording."""
 LEAST = 4
 """Images in a minibatch at least: the unbiased estimator divides by b - 3."""
 PATCH_VALUES = 2**24
@@ -29,7 +32,7 @@ PATCH_VALUES = 2**24
 def gram_shape(n_images: int) -> tuple[int, int, int]:
     """Return (n_batches, b, b) for a probe batch of ``n_images``, at least ``LEAST``."""
     batch = min(BATCH, n_images)
-    return n_images // batch, batch, batch
+    return min(IMAGES, n_images) // batch, batch, batch
 
 
 def u_centred(gram: Tensor) -> Tensor:
@@ -74,7 +77,8 @@ class Grams:
     """
 
     def __init__(self, n_images: int) -> None:
-        _, self._batch, _ = gram_shape(n_images)
+        n_batches, self._batch, _ = gram_shape(n_images)
+        self._left = n_batches * self._batch
         self._rest: Tensor | None = None
         self._grams: list[Tensor] = []
         self._energy: Tensor | float = 0.0
@@ -89,6 +93,10 @@ class Grams:
         shift
             (n_runs, 1, n_filters): what was taken from every value of a filter.
         """
+        rows = rows[:, : self._left]
+        self._left -= rows.shape[1]
+        if not rows.shape[1]:
+            return
         n_values = rows.shape[1] * rows.shape[2] // shift.shape[2]
         self._energy = self._energy + n_values * shift.double().square().sum((1, 2))
         if self._rest is not None:

@@ -111,11 +111,20 @@ def test_the_sum_of_products_is_the_minibatch_cka():
 
 
 def test_few_images_are_one_smaller_minibatch():
-    assert gram_shape(256) == (8, 32, 32)
+    assert gram_shape(256) == gram_shape(128) == (4, 32, 32)
+    assert gram_shape(127) == (3, 32, 32)
     assert gram_shape(63) == (1, 32, 32)
     assert gram_shape(4) == (1, 4, 4)
     values = outputs(n=5)
     np.testing.assert_allclose(grams(values, 3)[1], by_definition(values[1], 5), atol=2e-7)
+
+
+@pytest.mark.parametrize("chunk", [64, 50])
+def test_images_beyond_the_first_are_left_out(chunk):
+    values = outputs(n=200)
+    got = grams(values, chunk)
+    assert got.shape == (2, 4, 32, 32)
+    np.testing.assert_allclose(got[0], by_definition(values[0, :128], 32), atol=2e-7)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -3e4, np.nan, np.inf, 1e30])
