@@ -26,12 +26,13 @@ def run(*command: str) -> str:
 def test_demo_trains_renders_and_says_where(tmp_path):
     out = tmp_path / "demo"
     said = run("scripts/demo", str(out))
-    assert f"pvensemble paraview {out}/digits.pvens" in said
+    assert f"pvensemble paraview --scene performance,topology {out}/digits.pvens" in said
     info = json.loads(run(".venv/bin/pvensemble", "info", str(out / "digits.pvens"), "--json"))
     assert info["n_runs"] == 121
     assert info["states"] == {"COMPLETE": 121}
     pictures = {p.name for p in (out / "pictures").glob("*.png")}
     assert len(pictures) >= 5
     assert {p.suffix for p in (out / "pictures").iterdir()} & {".mp4", ".gif"}
+    assert {p.name for p in (out / "topology").glob("*.png")} >= {"topology.png", "run_similarity.png"}
     again = run("scripts/demo", str(out))
-    assert f"pvensemble paraview {out}/digits.pvens" in again
+    assert f"pvensemble paraview --scene performance,topology {out}/digits.pvens" in again

@@ -17,6 +17,9 @@ ELSEWHERE = {
     "scripts/demo": "tests/test_demo.py",
     ". .venv/bin/activate": "PATH below",
     "pvensemble paraview demo/digits.pvens": "tests/gui/test_gui_mouse.py",
+    "pvensemble paraview --scene performance,topology demo/digits.pvens": (
+        "tests/gui/test_gui_topology.py"
+    ),
 }
 
 
@@ -40,6 +43,9 @@ def test_commands_work_in_their_order(tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     environment = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
     environment.pop("DISPLAY", None)
+    (tmp_path / "demo").mkdir()  # what scripts/demo leaves, with fewer steps
+    train = "pvensemble train digits -o demo/digits.pvens --set steps=40".split()
+    subprocess.run(train, cwd=tmp_path, env=environment, check=True, capture_output=True)
     ran = 0
     for command in commands((ROOT / "README.md").read_text()):
         if command in ELSEWHERE:
