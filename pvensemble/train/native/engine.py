@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -68,15 +69,16 @@ class Engine:
             self._gradients = [torch.empty_like(p) for p in self._parameters]
             self._gradient_pointers = _pointers(self._gradients)
         indices = np.ascontiguousarray(indices, np.int64)
-        library().pvensemble_native_step(
-            self._network.handle,
-            self._images.data_ptr(),
-            self._labels.data_ptr(),
-            indices.ctypes.data,
-            ctypes.addressof(self._pointers),
-            ctypes.addressof(self._gradient_pointers),
-            self._result.ctypes.data,
-        )
+        with self._network.lock:
+            library().pvensemble_native_step(
+                self._network.handle,
+                self._images.data_ptr(),
+                self._labels.data_ptr(),
+                indices.ctypes.data,
+                ctypes.addressof(self._pointers),
+                ctypes.addressof(self._gradient_pointers),
+                self._result.ctypes.data,
+            )
         for p, gradient in zip(self._parameters, self._gradients):
             p.grad = gradient
         loss, accuracy = self._result.tolist()
@@ -87,6 +89,7 @@ class _Network:
     """The activations of one kind of network, used by all runs of a process in turn."""
 
     def __init__(self, numbers: tuple[int, ...], n_layers: int, batch_size: int) -> None:
+        self.lock = threading.Lock()
         plan = np.array(numbers, np.int64)
         self._library = library()
         self.handle = self._library.pvensemble_native_new(plan.ctypes.data, n_layers, batch_size)
