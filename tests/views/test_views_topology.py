@@ -124,7 +124,7 @@ def test_another_measure_brings_what_it_needs(found):
 
 
 def test_attaching_again_leaves_one_of_each(found):
-    assert found["links"] == 10
+    assert found["links"] == 12
     assert found["attached again"] == [[[2]], [[2], [RED]]]
 
 
