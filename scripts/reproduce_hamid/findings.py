@@ -156,6 +156,9 @@ def diagonal_stripe(study: Study) -> Finding:
     trend = bootstrap("rank correlation with lr / (1 - momentum)", spearman, y, study.effective)
     stripe = interior_peak("stripe: best against the better end, along it", study.effective, y)
     inside = stripe.low > 0
+    place = "inside its range: a stripe" if inside else "at the end of its range"
+    if not inside and stripe.value > 0:
+        place = "inside its range, but not with certainty"
     return Finding(
         "3",
         "holds when lr / (1 - momentum) explains more than either axis with certainty, and the "
@@ -163,7 +166,7 @@ def diagonal_stripe(study: Study) -> Finding:
         (ahead, *_explained(study, y), trend, stripe),
         judge(ahead.low > 0 and inside, ahead.low > 0),
         f"lr/(1-m) explains {ahead.value:+.0%} more of the heat map than the better axis; the best "
-        + ("runs form a stripe inside the grid" if inside else "runs lie at the end of its range"),
+        f"runs lie {place}",
     )
 
 

@@ -280,7 +280,7 @@ def peak_text(title: str, columns: dict, seeds: dict) -> str:
         f"{place}, {gain:.1f} percentage points above the red corner, where other weights move it "
         f"by {noise:.1f} (standard deviation): "
         + ("a plateau" if gain < 2 * noise else "the stripe lies outside the grid")
-        + "."
+        + f". At {columns['effective'][-1]:.3g} it is {p1[-1]:.3f}."
     )
 
 
