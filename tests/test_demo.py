@@ -33,6 +33,7 @@ def test_demo_trains_renders_and_says_where(tmp_path):
     pictures = {p.name for p in (out / "pictures").glob("*.png")}
     assert len(pictures) >= 5
     assert {p.suffix for p in (out / "pictures").iterdir()} & {".mp4", ".gif"}
-    assert {p.name for p in (out / "topology").glob("*.png")} >= {"topology.png", "run_similarity.png"}
+    topology = {p.name for p in (out / "topology").glob("*.png")}
+    assert topology >= {"topology.png", "run_similarity.png", "activation_maps.png"}
     again = run("scripts/demo", str(out))
     assert f"pvensemble paraview --scene performance,topology {out}/digits.pvens" in again

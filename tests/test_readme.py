@@ -44,7 +44,7 @@ def test_commands_work_in_their_order(tmp_path):
     environment = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
     environment.pop("DISPLAY", None)
     (tmp_path / "demo").mkdir()  # what scripts/demo leaves, with fewer steps
-    train = "pvensemble train digits -o demo/digits.pvens --set steps=40".split()
+    train = ["pvensemble", "train", "digits", "-o", "demo/digits.pvens", "--set", "steps=40"]
     subprocess.run(train, cwd=tmp_path, env=environment, check=True, capture_output=True)
     ran = 0
     for command in commands((ROOT / "README.md").read_text()):
