@@ -145,6 +145,16 @@ def test_correlate_says_that_filters_are_dead(capsys, mixed):
     text = run(capsys, "correlate", mixed, "--run", 1)
     assert "5 filters, 5 dead" in text
     assert "strongest pair" not in text
+    assert "no two filters are in one cluster" in text
+
+
+def test_correlate_lists_filters_that_one_could_stand_for(capsys, ensemble):
+    groups = cluster_order(correlations(30, 6, 5)[0], threshold=0.3).redundant
+    assert groups
+    text = run(capsys, "correlate", ensemble, "--threshold", 0.3)
+    shown = ", ".join("+".join(str(i) for i in sorted(group)) for group in groups)
+    surplus = sum(map(len, groups)) - len(groups)
+    assert f"redundant         {surplus} filters, were one kept of each of {shown}\n" in text
 
 
 def test_layers_of_a_run_are_compared(capsys, ensemble):

@@ -77,6 +77,7 @@ def of_filters(ensemble, args: argparse.Namespace) -> tuple:
             "clusters": f"{order.n_clusters}, the largest has "
             f"{int(np.bincount(order.cluster).max())} filters ({args.linkage} linkage)",
             "strongest pair": _strongest(matrix),
+            "redundant": _redundant(order.redundant),
         },
     )
     if not args.order:
@@ -135,6 +136,15 @@ def _of_run(ensemble, layer: str, kind: str, step: int, run_index: int | None) -
 def _name(ensemble, index: int) -> str:
     run_id = ensemble.run_table()["run_id"][index]
     return f"run {index} ({run_id})"
+
+
+def _redundant(groups: list) -> str:
+    """Say which filters could be merged, cluster by cluster."""
+    if not groups:
+        return "no two filters are in one cluster"
+    surplus = sum(len(group) - 1 for group in groups)
+    shown = ", ".join("+".join(map(str, group)) for group in groups)
+    return f"{surplus} filters, were one kept of each of {shown}"
 
 
 def _strongest(matrix) -> str:

@@ -51,6 +51,12 @@ class ClusterOrder:
         """Number of rows of ``linkage`` that are merges within clusters."""
         return len(self.permutation) - self.n_clusters
 
+    @property
+    def redundant(self) -> list[np.ndarray]:
+        """Filters of each cluster that has more than one, ascending: one could stand for all."""
+        ends = np.flatnonzero(np.diff(self.cluster)) + 1
+        return [np.sort(part) for part in np.split(self.permutation, ends) if len(part) > 1]
+
 
 def cluster_order(
     correlation: np.ndarray, threshold: float = 0.7, linkage: str = "average"

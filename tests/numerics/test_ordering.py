@@ -199,6 +199,8 @@ def test_clusters_are_contiguous_by_decreasing_size(matrix, threshold, linkage):
     assert len(sizes) == order.n_clusters
     assert (np.diff(sizes) <= 0).all()
     np.testing.assert_array_equal(order.cluster, np.repeat(np.arange(len(sizes)), sizes))
+    groups = [sorted(order.permutation[order.cluster == c]) for c in np.flatnonzero(sizes > 1)]
+    assert [list(group) for group in order.redundant] == groups
 
 
 @settings(max_examples=60, deadline=None)
