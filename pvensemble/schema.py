@@ -26,6 +26,8 @@ DIVERGED = "DIVERGED"
 FAILED = "FAILED"
 STATES = (WAITING, RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED)
 """In this order they are coded 0, 1, … in the array ``state_code``."""
+BROKEN = (DIVERGED, FAILED)
+"""A run in one of these states is not judged by what it reached before."""
 
 # -- kinds of recorded tensors ----------------------------------------------------------------
 WEIGHT = "weight"

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 def table_with_measures(ensemble, p1_step: int | None, interval: list | None) -> dict:
     """Return the run table and, when there is an accuracy, the measures of each run."""
     from pvensemble import schema
-    from pvensemble.numerics.measures import performance_table
+    from pvensemble.numerics.measures import broken_runs, performance_table
 
     columns = ensemble.run_table()
     metric = ensemble.accuracy_metric
@@ -53,7 +53,7 @@ def table_with_measures(ensemble, p1_step: int | None, interval: list | None) ->
         curve.values,
         p1_step=p1_step,
         interval=None if interval is None else (interval[0], interval[1]),
-        diverged=columns[schema.STATE] == schema.DIVERGED,
+        broken=broken_runs(columns[schema.STATE]),
     )
     return {**columns, **measures}
 

@@ -7,7 +7,7 @@ from vtkmodules.vtkCommonCore import vtkInformation
 from pvensemble import schema
 from pvensemble.errors import MeasureError
 from pvensemble.filters._base import EnsembleAlgorithm
-from pvensemble.numerics.measures import MEASURES, PRESETS, performance_table, preset
+from pvensemble.numerics.measures import MEASURES, PRESETS, broken_runs, performance_table, preset
 from pvensemble.vtkdata.runs import RunsData, add_column, add_measure
 
 ADDED = (
@@ -135,7 +135,7 @@ class PerformanceMeasures(EnsembleAlgorithm):
             clamps={name: self._clamps[name] for name in self._clamped},
             use=self._use,
             threshold=self._threshold,
-            diverged=None if state is None else state == schema.DIVERGED,
+            broken=None if state is None else broken_runs(state),
         )
 
     def _where(self, steps) -> tuple:

@@ -4,7 +4,7 @@ All functions take the evaluated steps ``(n_steps,)``, ascending, and the accura
 ``(n_runs, n_steps)`` as fractions of 1 with NaN where a run was not measured, and look at all runs
 at once. NaN is skipped: a run that is evaluated at other steps than its neighbours, was stopped
 early or is still running is judged by what was measured. A run without any measured value in the
-question, and a diverged run, get 0, never NaN.
+question, and a run that diverged or failed, get 0, never NaN.
 
 ==================  ================================================================================
 P1(t)               accuracy at the last evaluated step <= t
@@ -149,7 +149,7 @@ def deviation_in(
 
 
 def stability(
-    deviation: np.ndarray, clamp: Interval | None = None, *, diverged: np.ndarray | None = None
+    deviation: np.ndarray, clamp: Interval | None = None, *, broken: np.ndarray | None = None
 ) -> np.ndarray:
     """P3: deviations as a measure, 1 for the most stable run and 0 for the least.
 
@@ -157,10 +157,10 @@ def stability(
     ----------
     deviation : (n_runs,) float
         Of ``deviation_in``, percentage points.
-    clamp : (lo, hi), default: minimum and maximum over the runs that did not diverge
+    clamp : (lo, hi), default: minimum and maximum over the runs that are not broken
         Deviations are clamped to it before they are normalized and inverted.
-    diverged : (n_runs,) bool, optional
-        Runs that do not set the default clamp.
+    broken : (n_runs,) bool, optional
+        Runs that diverged or failed; they do not set the default clamp.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def stability(
     """
     deviation = np.asarray(deviation, np.float64)
     known = np.isfinite(deviation)
-    judged = known if diverged is None else known & ~np.asarray(diverged, bool)
+    judged = known if broken is None else known & ~np.asarray(broken, bool)
     if clamp is not None:
         low, high = _clamp(schema.P3, clamp)
     elif judged.any():
@@ -280,6 +280,22 @@ def combined(columns: Sequence[np.ndarray]) -> np.ndarray:
     return np.mean(columns, axis=0)
 
 
+def broken_runs(states: np.ndarray) -> np.ndarray:
+    """Tell which runs get 0 in every measure, whatever they reached before.
+
+    Parameters
+    ----------
+    states : (n_runs,) str
+        Column ``state`` of the run table.
+
+    Returns
+    -------
+    (n_runs,) bool
+        True for runs that diverged or failed.
+    """
+    return np.isin(states, schema.BROKEN)
+
+
 def performance_table(
     steps: np.ndarray,
     values: np.ndarray,
@@ -289,7 +305,7 @@ def performance_table(
     clamps: Mapping[str, Interval] | None = None,
     use: Sequence[str] = MEASURES,
     threshold: float = 0.9,
-    diverged: np.ndarray | None = None,
+    broken: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """All measures of all runs.
 
@@ -310,8 +326,9 @@ def performance_table(
         Measures that enter ``combined``.
     threshold : float, default: 0.9
         Of ``time_to_threshold``.
-    diverged : (n_runs,) bool, optional
-        These runs get 0 in all measures, and NaN in ``time_to_threshold`` and ``P3_deviation``.
+    broken : (n_runs,) bool, optional
+        Runs that diverged or failed: 0 in all measures, NaN in ``time_to_threshold`` and
+        ``P3_deviation``.
 
     Returns
     -------
@@ -329,16 +346,16 @@ def performance_table(
     for name in [*clamps, *use]:
         if name not in MEASURES:
             raise MeasureError(f"there is no measure {name!r}{did_you_mean(name, MEASURES)}")
-    bad = np.zeros(len(values), bool) if diverged is None else np.asarray(diverged, bool)
+    bad = np.zeros(len(values), bool) if broken is None else np.asarray(broken, bool)
     if bad.shape != (len(values),):
-        raise MeasureError(f"diverged: got shape {bad.shape}, expected ({len(values)},)")
+        raise MeasureError(f"broken: got shape {bad.shape}, expected ({len(values)},)")
     raw = {
         schema.P1: accuracy_at(steps, values, p1_step),
         schema.P2: maximum_in(steps, values, interval),
     }
     columns = {name: _unit(name, raw[name], clamps.get(name), bad) for name in raw}
     deviation = deviation_in(steps, values, interval)
-    columns[schema.P3] = stability(deviation, clamps.get(schema.P3), diverged=bad)
+    columns[schema.P3] = stability(deviation, clamps.get(schema.P3), broken=bad)
     columns[schema.COMBINED] = combined([columns[name] for name in dict.fromkeys(use)])
     columns[schema.FINAL] = final_value(steps, values)
     columns[schema.BEST] = best_value(steps, values)

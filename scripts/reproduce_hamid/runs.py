@@ -151,7 +151,7 @@ def measure(data_set: str, path: Path) -> Study:
     p1_step, interval, similarity_step = times(int(curve.steps[-1]))
     diverged = table["state"] == DIVERGED
     measures = performance_table(
-        curve.steps, curve.values, p1_step=p1_step, interval=interval, diverged=diverged
+        curve.steps, curve.values, p1_step=p1_step, interval=interval, broken=diverged
     )
     clamps = paper.DATA_SETS[data_set].clamps or shown_ranges(measures, ~diverged)
     heat = (normalized(measures["P1"], clamps["P1"]) + normalized(measures["P2"], clamps["P2"])) / 2
@@ -175,7 +175,7 @@ def measure(data_set: str, path: Path) -> Study:
         similarity_step=similarity_step,
         p1=measures["P1"],
         p2=measures["P2"],
-        p3=stability(measures["P3_deviation"], diverged=diverged),
+        p3=stability(measures["P3_deviation"], broken=diverged),
         deviation=measures["P3_deviation"],
         heat=heat,
         final=measures["final"],

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pvensemble.numerics.measures import performance_table
-from pvensemble.schema import CORRELATION, DIVERGED
+from pvensemble.numerics.measures import broken_runs, performance_table
+from pvensemble.schema import CORRELATION
 from pvensemble.store import Ensemble
 from reproduce_hamid import paper
 from reproduce_hamid.runs import at_or_before, times
@@ -55,7 +55,7 @@ def _measured(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
         curve.values,
         p1_step=p1_step,
         interval=interval,
-        diverged=table["state"] == DIVERGED,
+        broken=broken_runs(table["state"]),
     )
     (group,) = ensemble.groups
     steps = np.array(group.recorded_steps(paper.SIMILARITY_LAYER, CORRELATION))

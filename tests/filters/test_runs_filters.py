@@ -38,7 +38,7 @@ def measures(reader):
 
 def expected(truth, **options):
     diverged = np.isin(np.arange(25), (3, 20))
-    return performance_table(truth.steps, truth.accuracy, diverged=diverged, **options)
+    return performance_table(truth.steps, truth.accuracy, broken=diverged, **options)
 
 
 def assert_columns(runs, table):

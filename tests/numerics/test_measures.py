@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pvensemble import schema
 from pvensemble.errors import MeasureError
 from pvensemble.numerics import measures
 
@@ -137,7 +138,7 @@ def test_one_run_is_as_stable_as_the_most_stable():
 def test_diverged_runs_do_not_set_the_range_of_p3():
     deviation = np.array([1.0, 3.0, 100.0])
     diverged = np.array([False, False, True])
-    np.testing.assert_array_equal(measures.stability(deviation, diverged=diverged)[:2], [1.0, 0.0])
+    np.testing.assert_array_equal(measures.stability(deviation, broken=diverged)[:2], [1.0, 0.0])
     assert measures.stability(deviation)[1] > 0.9  # they would
 
 
@@ -218,9 +219,16 @@ def test_table_by_hand():
         np.testing.assert_allclose(table[name], column, atol=1e-12, err_msg=name)
 
 
+def test_runs_that_diverged_or_failed_are_broken():
+    """A failed run keeps its last accuracy, which would make it the most stable of all."""
+    states = np.array(schema.STATES)
+    expected = ["DIVERGED", "FAILED"]
+    assert states[measures.broken_runs(states)].tolist() == expected
+
+
 def test_diverged_run_gets_zero_in_all_measures():
     table = measures.performance_table(
-        STEPS, VALUES, diverged=np.array([True, False, False, False]), threshold=0.5
+        STEPS, VALUES, broken=np.array([True, False, False, False]), threshold=0.5
     )
     for name in ("P1", "P2", "P3", "combined", "final", "best"):
         assert table[name][0] == 0.0, name
@@ -234,7 +242,7 @@ def test_diverged_run_gets_zero_in_all_measures():
         ({"use": ()}, "at least one of P1, P2 and P3"),
         ({"use": ("P4",)}, "no measure 'P4'; there are: P1, P2, P3"),
         ({"clamps": {"p1": (0, 1)}}, "no measure 'p1'; did you mean 'P1'"),
-        ({"diverged": np.zeros(2, bool)}, r"got shape \(2,\), expected \(4,\)"),
+        ({"broken": np.zeros(2, bool)}, r"got shape \(2,\), expected \(4,\)"),
     ],
 )
 def test_table_refuses(options, message):
@@ -275,7 +283,7 @@ def test_all_measures_lie_in_unit_interval_and_are_never_nan(curve, step, interv
     steps, values = curve
     diverged = data.draw(hnp.arrays(bool, len(values)))
     table = measures.performance_table(
-        steps, values, p1_step=step, interval=interval, diverged=diverged
+        steps, values, p1_step=step, interval=interval, broken=diverged
     )
     for name in ("P1", "P2", "P3", "combined", "final", "best"):
         assert np.isfinite(table[name]).all(), name
