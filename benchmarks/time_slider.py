@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,10 +27,12 @@ from harness import alternate, machine, report, seconds  # noqa: E402
 from paraview import simple  # noqa: E402
 from synthetic_ensemble import STEPS, write_ensemble  # noqa: E402
 
+from pvensemble.views import attach  # noqa: E402
 from pvensemble.views.scenes import Scene, load_scene  # noqa: E402
 
 GRIDS = {121: (11, 11), 1000: (25, 40)}
 N_FILTERS = 50
+WARM_UP = 2
 
 
 def to_and_fro() -> Iterator[float]:
@@ -60,6 +64,21 @@ def variants(scene: Scene) -> dict:
     }
 
 
+def with_processor_time(work: dict[str, Callable]) -> tuple[dict[str, Callable], dict[str, list]]:
+    """Return functions that note the processor seconds of each call, and these."""
+    spent: dict[str, list[float]] = {name: [] for name in work}
+
+    def noting(name: str) -> Callable:
+        def call() -> None:
+            start = time.process_time()
+            work[name]()
+            spent[name].append(time.process_time() - start)
+
+        return call
+
+    return {name: noting(name) for name in work}, spent
+
+
 def profile(scene: Scene, repeats: int) -> str:
     """Return a Markdown table: median milliseconds of updating each filter, and of each view."""
     sources = list(scene.sources.items())
@@ -79,6 +98,21 @@ def profile(scene: Scene, repeats: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def measure(path: Path, title: str, options: argparse.Namespace) -> None:
+    """Print the tables of an ensemble."""
+    scene = load_scene(ROOT / "state_files" / "topology.py").build(str(path))
+    work, spent = with_processor_time(variants(scene))
+    print(report(title, alternate(work, options.repeats, WARM_UP), "draw unchanged"))
+    for name, every in spent.items():
+        middle = statistics.median(every[WARM_UP:])
+        print(f"{name}: {1e3 * middle:.3g} ms of processor time (all threads)")
+    print(flush=True)
+    if options.profile:
+        print(profile(scene, options.repeats), flush=True)
+    attach.detach()
+    simple.ResetSession()  # X complains of windows that are left to the end of the program
+
+
 def main() -> int:
     """Measure and print Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -95,11 +129,7 @@ def main() -> int:
                 layers=({"conv": N_FILTERS},),
                 recorded=tuple(STEPS.tolist()),
             )
-            scene = load_scene(ROOT / "state_files" / "topology.py").build(str(path))
-            times = alternate(variants(scene), options.repeats, warm_up=2)
-            print(report(f"{n_runs} runs", times, "draw unchanged"), flush=True)
-            if options.profile:
-                print(profile(scene, options.repeats), flush=True)
+            measure(path, f"{n_runs} runs", options)
     return 0
 
 

@@ -2,15 +2,21 @@
 
 Each pair is a quad of the output: cell ``row * n + column``, rows from above. A picked cell tells
 its two runs by ``row_run`` and ``column_run``; the field array ``matrix_cells`` gives for each row
-and column the cell of the input, for views that select runs.
+and column the cell of the input, for views that select runs. Of more than ``MAX_ROWS`` runs, as
+many as the field array ``matrix_block`` says share a row and column, and a quad is the mean of
+their pairs: a view has no more pixels, and drawing all would take seconds.
 """
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
-from vtkmodules.vtkCommonDataModel import vtkPolyData
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 
 from pvensemble.errors import OptionError, did_you_mean
 from pvensemble.filters._run_vectors import (
@@ -21,6 +27,7 @@ from pvensemble.filters._run_vectors import (
 )
 from pvensemble.filters.plot_curves import drawn_runs
 from pvensemble.filters.plot_geometry import Sketch, cell_array_from_sizes, vtk_points
+from pvensemble.filters.plot_matrix import block_means
 from pvensemble.filters.plot_panels import draw_bottom_ticks, draw_left_ticks
 from pvensemble.filters.plot_text import CAP_HEIGHT, text_width
 from pvensemble.numerics.ticks import Tick, nice_ticks
@@ -31,9 +38,11 @@ INPUT, CLUSTERED = "input", "clustered"
 ORDERS = (INPUT, CLUSTERED)
 SIDE = 9.0
 MAX_RUNS = 2000
-"""A matrix of more runs has more cells than a screen has pixels, and takes gigabytes to draw."""
+"""A matrix of more runs has more cells than a screen has pixels, and takes long to cluster."""
+MAX_ROWS = 500
+"""Of more runs, several share a row."""
 SIMILARITY, ROW_RUN, COLUMN_RUN = "similarity", "row_run", "column_run"
-MATRIX_CELLS = "matrix_cells"
+MATRIX_CELLS, MATRIX_BLOCK = "matrix_cells", "matrix_block"
 _BEST_LEAF_ORDER = 300
 
 
@@ -70,9 +79,11 @@ class RunSimilarity(ComparisonFilter):
         if self._order == CLUSTERED:
             order = clustered(matrix)
             matrix, chosen = matrix[np.ix_(order, order)], chosen[order]
-        write_matrix(self.output(outInfo, 0), runs, matrix, chosen)
+        width = max(math.ceil(len(chosen) / MAX_ROWS), 1)
+        write_matrix(self.output(outInfo, 0), runs, block_similarity(matrix, width), chosen, width)
         steps = sorted({block.step for block in blocks})
         heading = f"{blocks[0].layer}, step {steps[-1]}" if blocks else self._layer
+        heading += f", means of {width} x {width} runs" if width > 1 else ""
         self._draw(runs.run_index[chosen], heading).write(self.output(outInfo, 1))
         return 1
 
@@ -133,8 +144,29 @@ def clustered(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([has[hierarchy.leaves_list(tree)], np.setdiff1d(np.arange(n), has)])
 
 
+def block_similarity(matrix: np.ndarray, width: int) -> np.ndarray:
+    """Return the means of blocks of ``width`` rows and columns, of those pairs that have a value.
+
+    Parameters
+    ----------
+    matrix : (n, n) float32
+    width : int
+
+    Returns
+    -------
+    (ceil(n / width), ceil(n / width)) float32
+        NaN where no pair of a block has a value.
+    """
+    has = ~np.isnan(matrix)
+    if width == 1 or has.all():
+        return block_means(matrix, width)
+    share = block_means(has.astype(np.float32), width)
+    mean = block_means(np.where(has, matrix, np.float32(0)), width)
+    return np.where(share > 0, mean / np.where(share > 0, share, 1), np.float32(np.nan))
+
+
 def write_matrix(
-    output: vtkPolyData, runs: RunsData, matrix: np.ndarray, cells: np.ndarray
+    output: vtkPolyData, runs: RunsData, matrix: np.ndarray, cells: np.ndarray, width: int = 1
 ) -> None:
     """Write a quad for each pair; neighbours share their corners.
 
@@ -143,27 +175,38 @@ def write_matrix(
     output : vtkPolyData
     runs : RunsData
         The input.
-    matrix : (n, n) float32
+    matrix : (ceil(n / width), ceil(n / width)) float32
         In the order in which it is drawn.
     cells : (n,) int64
-        Cell of the input of each row and column.
+        Cell of the input of each run, in that order.
+    width : int
+        How many runs share a row and column.
     """
     n = len(matrix)
-    grid = np.linspace(0.0, SIDE, n + 1)
-    points = np.zeros(((n + 1) ** 2, 3), np.float32)
-    points[:, 0] = np.tile(grid, n + 1)
-    points[:, 1] = np.repeat(grid[::-1], n + 1)
-    corner = (np.arange(n)[:, None] * (n + 1) + np.arange(n)).ravel()  # upper left
-    ids = corner[:, None] + np.array([n + 1, n + 2, 1, 0])
-    output.SetPoints(vtk_points(points))
-    output.SetPolys(cell_array_from_sizes(np.full(n * n, 4), ids.ravel()))
-    numbers = runs.run_index[cells].astype(np.int32)
+    points, quads = grid(len(cells), width)
+    output.SetPoints(points)
+    output.SetPolys(quads)
+    numbers = runs.run_index[cells[::width]].astype(np.int32)
     cell_data = output.GetCellData()
     cell_data.AddArray(to_vtk(matrix.ravel(), SIMILARITY))
     cell_data.AddArray(to_vtk(np.repeat(numbers, n), ROW_RUN))
     cell_data.AddArray(to_vtk(np.tile(numbers, n), COLUMN_RUN))
     cell_data.SetActiveScalars(SIMILARITY)
     add_field(output.GetFieldData(), MATRIX_CELLS, cells.astype(np.int64))
+    add_field(output.GetFieldData(), MATRIX_BLOCK, np.array([width], np.int64))
+
+
+@lru_cache(maxsize=4)
+def grid(n_runs: int, width: int) -> tuple[vtkPoints, vtkCellArray]:
+    """Return corners and quads of a matrix; they are shared by all steps, never changed."""
+    n = math.ceil(n_runs / width)
+    lines = SIDE * np.minimum(np.arange(n + 1) * width, n_runs) / max(n_runs, 1)
+    points = np.zeros(((n + 1) ** 2, 3), np.float32)
+    points[:, 0] = np.tile(lines, n + 1)
+    points[:, 1] = np.repeat(SIDE - lines, n + 1)
+    corner = (np.arange(n)[:, None] * (n + 1) + np.arange(n)).ravel()  # upper left
+    ids = corner[:, None] + np.array([n + 1, n + 2, 1, 0])
+    return vtk_points(points), cell_array_from_sizes(np.full(n * n, 4), ids.ravel())
 
 
 def tick_places(numbers: np.ndarray, unit: float, size: float) -> np.ndarray:

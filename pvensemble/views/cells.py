@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from pvensemble.views.data import Latest, field
+from pvensemble.views.pairs import Pairs
 
-MATRIX_CELLS = "matrix_cells"
-"""Field array of Run Similarity: the run of each row and column."""
-MAX_CROSSES = 8
-"""Up to so many selected runs have their whole rows and columns marked in a matrix of runs."""
+MATRIX_CELLS, MATRIX_BLOCK = "matrix_cells", "matrix_block"
+"""Field arrays of Run Similarity: the runs as they are drawn, and how many share a row."""
 
 
 class OwnCells:
@@ -48,40 +47,20 @@ class RepeatedCells(OwnCells):
 
 
 class PairCells(OwnCells):
-    """A cell stands for two runs: a matrix of pairs, cell ``row * n + column``.
-
-    Of few runs the whole rows and columns are marked, of more only where they meet: all else would
-    be covered.
-    """
+    """A cell stands for two runs, or for two blocks of runs, see :class:`pairs.Pairs`."""
 
     def __init__(self, plot: Any) -> None:
         super().__init__(plot)
         self._latest = Latest(plot)
 
     def runs(self, cells: np.ndarray) -> np.ndarray:
-        """Return the runs whose rows and columns the cells are in.
-
-        Whole rows and columns, as they are marked, stand for their own runs alone.
-        """
-        order, cells = self._order(), np.asarray(cells, np.int64)
-        n = max(len(order), 1)
-        row, column = cells // n, cells % n
-        crossed = np.flatnonzero(np.bincount(row, minlength=len(order)) == len(order))
-        if 0 < len(crossed) <= MAX_CROSSES and np.array_equal(self._at(crossed), np.unique(cells)):
-            return np.sort(order[crossed])
-        return np.unique(order[np.union1d(row, column)])
+        return self._pairs().runs(cells)
 
     def cells(self, runs: np.ndarray) -> np.ndarray:
-        return self._at(np.flatnonzero(np.isin(self._order(), runs)))
+        return self._pairs().cells(runs)
 
-    def _at(self, places: np.ndarray) -> np.ndarray:
-        """Return the cells that are marked for rows and columns at some places."""
-        n = len(self._order())
-        every = np.arange(n) if len(places) <= MAX_CROSSES else places
-        across = places[:, None] * n + every
-        return np.union1d(across, every[:, None] * n + places)
-
-    def _order(self) -> np.ndarray:
-        """(n,) the run of each row and column."""
-        cells = field(self._latest.get(), MATRIX_CELLS)
-        return np.empty(0, np.int64) if cells is None else cells
+    def _pairs(self) -> Pairs:
+        data = self._latest.get()
+        order, width = field(data, MATRIX_CELLS), field(data, MATRIX_BLOCK)
+        order = np.empty(0, np.int64) if order is None else order
+        return Pairs(order, 1 if width is None else int(width[0]))

@@ -231,6 +231,34 @@ def test_wrong_options_are_named(made, options, message, kind):
     assert kind is None or isinstance(caught.value.__cause__, kind)
 
 
+@pytest.mark.parametrize("order", ["input", "clustered"])
+def test_of_many_runs_several_share_a_row(made, monkeypatch, order):
+    plot = plot_of(RunSimilarity(), reader_of(made), Order=order, Runs="0-4")
+    full = matrix_of(run(plot, time=20), 5)
+    monkeypatch.setattr(run_similarity, "MAX_ROWS", 3)
+    output = run(plot, time=20)
+    assert output.GetNumberOfCells() == 9
+    blocks = [slice(0, 2), slice(2, 4), slice(4, 5)]
+    means = [[full[a, b].mean() for b in blocks] for a in blocks]
+    np.testing.assert_allclose(matrix_of(output, 3), means, atol=1e-6)
+    field = output.GetFieldData()
+    assert to_numpy(field.GetArray("matrix_block")).tolist() == [2]
+    cells = to_numpy(field.GetArray("matrix_cells"))
+    assert sorted(cells) == list(range(5))
+    np.testing.assert_array_equal(runs_of(output, 3)[0], cells[::2])
+    last = cell_points(output, 8)
+    np.testing.assert_allclose(last.min(axis=0), [0.8 * SIDE, 0.0], atol=1e-5)
+    np.testing.assert_allclose(last.max(axis=0), [SIDE, 0.2 * SIDE], atol=1e-5)
+
+
+def test_blocks_leave_out_pairs_without_a_value():
+    matrix = np.array([[1, 0.5, np.nan], [0.5, 1, np.nan], [np.nan] * 3], np.float32)
+    found = run_similarity.block_similarity(matrix, 2)
+    np.testing.assert_allclose(found, [[0.75, np.nan], [np.nan, np.nan]])
+    matrix[1] = matrix[:, 1] = np.nan
+    np.testing.assert_allclose(run_similarity.block_similarity(matrix, 2)[0, 0], 1.0)
+
+
 @pytest.mark.expect_vtk_errors
 def test_too_many_runs_are_refused_with_a_way_out(made, monkeypatch):
     monkeypatch.setattr(run_similarity, "MAX_RUNS", 5)
