@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvensemble import schema
-from pvensemble.errors import OptionError, did_you_mean
+from pvensemble.errors import OptionError
+from pvensemble.filters._options import check_choice, check_threshold, one_of
 from pvensemble.filters._tensors import Block, TensorFilter, cached
 from pvensemble.numerics.ordering import LINKAGES
 from pvensemble.numerics.similarity import (
@@ -39,16 +40,9 @@ class Comparison:
 
     def check(self) -> None:
         """Refuse options that mean nothing."""
-        if self.measure not in MEASURES:
-            raise OptionError(
-                f"Measure: got {self.measure!r}{did_you_mean(self.measure, MEASURES)}"
-            )
-        if self.linkage not in LINKAGES:
-            raise OptionError(
-                f"Linkage: got {self.linkage!r}{did_you_mean(self.linkage, LINKAGES)}"
-            )
-        if not 0 <= self.threshold <= 1:
-            raise OptionError(f"Threshold must lie between 0 and 1, got {self.threshold:g}")
+        check_choice("Measure", self.measure, MEASURES)
+        check_choice("Linkage", self.linkage, LINKAGES)
+        check_threshold(self.threshold)
 
     @property
     def kind(self) -> str:
@@ -160,7 +154,7 @@ class ComparisonFilter(TensorFilter):
 
     def SetMeasure(self, measure: int | str) -> None:
         """``paper``, ``matched`` or ``cka``, or its position in ``MEASURES``."""
-        self._choose(measure=_entry(MEASURES, measure))
+        self._choose(measure=one_of(MEASURES, measure))
 
     def SetThreshold(self, threshold: float) -> None:
         """Correlation above which filters belong to one cluster, when they are ordered."""
@@ -168,7 +162,7 @@ class ComparisonFilter(TensorFilter):
 
     def SetLinkage(self, linkage: int | str) -> None:
         """Linkage of the clusters, or its position in ``LINKAGES``."""
-        self._choose(linkage=_entry(LINKAGES, linkage))
+        self._choose(linkage=one_of(LINKAGES, linkage))
 
     def SetUpperTriangle(self, upper: bool) -> None:
         """Compare each pair of filters once, without the diagonal."""
@@ -177,8 +171,3 @@ class ComparisonFilter(TensorFilter):
     def SetLabelSize(self, size: float) -> None:
         """Font size in percent of the side of the plot."""
         self._set("label_size", float(size))
-
-
-def _entry(entries: tuple, value: int | str) -> str:
-    """Return an entry that is given by its position or itself."""
-    return entries[value] if isinstance(value, int) and 0 <= value < len(entries) else value

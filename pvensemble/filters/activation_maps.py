@@ -14,15 +14,16 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble import schema
 from pvensemble.errors import MissingArrayError, NotRecordedError, OptionError
-from pvensemble.filters._tensors import Block, TensorFilter, Tensors
-from pvensemble.filters.filter_correlation import (
+from pvensemble.filters._options import (
     CLUSTERED,
-    MAX_CELLS,
-    ORDERS,
+    OrderedFilter,
+    at_step,
     check_choice,
     one_of,
     ordered,
 )
+from pvensemble.filters._tensors import Block, Tensors
+from pvensemble.filters.filter_correlation import MAX_CELLS
 from pvensemble.filters.plot_geometry import Z_DATA, Sketch, cell_array_from_sizes, vtk_points
 from pvensemble.filters.plot_maps import (
     MapGrid,
@@ -34,7 +35,6 @@ from pvensemble.filters.plot_maps import (
     place_maps,
 )
 from pvensemble.filters.plot_matrix_panels import SIDE, Caption, run_title
-from pvensemble.numerics.ordering import LINKAGES
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.arrays import to_vtk
 from pvensemble.vtkdata.runs import RunsData, copy_fields
@@ -82,36 +82,15 @@ class Maps:
         return np.where(largest > 0, largest, 1.0)
 
 
-class ActivationMaps(TensorFilter):
-    """Runs, tensors -> pixels of the maps as quads, axes with the images."""
+class ActivationMaps(OrderedFilter):
+    """Runs, tensors -> pixels of the first run's maps as quads, axes with the images."""
 
     kind = schema.ACTIVATION
 
     def __init__(self) -> None:
         super().__init__(n_outputs=2)
-        self._runs = ""
-        self._order = CLUSTERED
-        self._threshold = 0.7
-        self._linkage = LINKAGES[0]
         self._range = PER_FILTER
         self._columns = 0
-        self._label_size = 3.6
-
-    def SetRuns(self, text: str) -> None:
-        """Runs, ``0-4,9``, the first of which is shown; empty for the first that has tensors."""
-        self._set("runs", text or "")
-
-    def SetOrder(self, order: int | str) -> None:
-        """``clustered`` or ``original``, or its position in ``ORDERS``."""
-        self._set("order", one_of(ORDERS, order))
-
-    def SetThreshold(self, threshold: float) -> None:
-        """|r| at which clusters are cut."""
-        self._set("threshold", float(threshold))
-
-    def SetLinkage(self, linkage: int | str) -> None:
-        """How clusters are joined, or its position in ``LINKAGES``."""
-        self._set("linkage", one_of(LINKAGES, linkage))
 
     def SetRange(self, ranges: int | str) -> None:
         """``per filter`` or ``common``, or its position in ``RANGES``."""
@@ -120,10 +99,6 @@ class ActivationMaps(TensorFilter):
     def SetColumns(self, n_columns: int) -> None:
         """Columns of filters; 0 for about a square."""
         self._set("columns", int(n_columns))
-
-    def SetLabelSize(self, size: float) -> None:
-        """Font size in percent of the height."""
-        self._set("label_size", float(size))
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)
@@ -146,13 +121,8 @@ class ActivationMaps(TensorFilter):
         return 1
 
     def _check(self) -> None:
-        """Refuse options that cannot be used."""
-        self.check_label_size()
-        check_choice("Order", self._order, ORDERS)
-        check_choice("Linkage", self._linkage, LINKAGES)
+        super()._check()
         check_choice("Range", self._range, RANGES)
-        if not 0 <= self._threshold <= 1:
-            raise OptionError(f"Threshold must be from 0 to 1 (of |r|), got {self._threshold}")
         if self._columns < 0:
             raise OptionError(f"Columns must be 0 (automatic) or positive, got {self._columns}")
 
@@ -209,7 +179,7 @@ class ActivationMaps(TensorFilter):
         n_filters, n_images, h, w = maps.values.shape
         layer, step = maps.block.layer, maps.block.step
         notes = [
-            f"{layer}, step {step:,}, {n_filters} filter{'s' * (n_filters != 1)}",
+            f"{at_step(layer, step)}, {n_filters} filter{'s' * (n_filters != 1)}",
             f"{n_images} image{'s' * (n_images != 1)}",
             f"maps of {h} x {w}",
         ]

@@ -13,8 +13,8 @@ import numpy as np
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble import schema
-from pvensemble.errors import OptionError, did_you_mean
-from pvensemble.filters._tensors import Block, TensorFilter, cached
+from pvensemble.filters._options import CLUSTERED, OrderedFilter, ordered
+from pvensemble.filters._tensors import Block
 from pvensemble.filters.plot_geometry import Z_DATA, Sketch, cell_array_from_sizes, vtk_points
 from pvensemble.filters.plot_matrix import Square, block_means, grid_quads
 from pvensemble.filters.plot_matrix_panels import (
@@ -27,13 +27,11 @@ from pvensemble.filters.plot_matrix_panels import (
     summary,
 )
 from pvensemble.numerics.correlation import dead_filters
-from pvensemble.numerics.ordering import LINKAGES, ClusterOrder, cluster_order
+from pvensemble.numerics.ordering import ClusterOrder
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.arrays import to_vtk
 from pvensemble.vtkdata.runs import RunsData, copy_fields
 
-CLUSTERED, ORIGINAL = "clustered", "original"
-ORDERS = (CLUSTERED, ORIGINAL)
 MAX_PANELS = 16
 MAX_CELLS = 512 * 512
 """Cells of all panels together; more are averaged in blocks."""
@@ -89,36 +87,15 @@ class Panel:
         return int((above.sum() - np.diagonal(above).sum()) // 2)
 
 
-class FilterCorrelation(TensorFilter):
+class FilterCorrelation(OrderedFilter):
     """Runs, tensors -> quads (a panel a run), axes with labels and dendrograms."""
 
     kind = schema.CORRELATION
 
     def __init__(self) -> None:
         super().__init__(n_outputs=2)
-        self._runs = ""
-        self._order = CLUSTERED
-        self._threshold = 0.7
-        self._linkage = LINKAGES[0]
         self._magnitude = True
         self._show_dendrogram = True
-        self._label_size = 3.6
-
-    def SetRuns(self, text: str) -> None:
-        """Runs that are shown, ``0-4,9``; empty for the first one that has tensors."""
-        self._set("runs", text or "")
-
-    def SetOrder(self, order: int | str) -> None:
-        """``clustered`` or ``original``, or its position in ``ORDERS``."""
-        self._set("order", one_of(ORDERS, order))
-
-    def SetThreshold(self, threshold: float) -> None:
-        """|r| above which filters are highly correlated, and at which clusters are cut."""
-        self._set("threshold", float(threshold))
-
-    def SetLinkage(self, linkage: int | str) -> None:
-        """How clusters are joined, or its position in ``LINKAGES``."""
-        self._set("linkage", one_of(LINKAGES, linkage))
 
     def SetMagnitude(self, on: int) -> None:
         """Show |r| instead of r."""
@@ -127,10 +104,6 @@ class FilterCorrelation(TensorFilter):
     def SetShowDendrogram(self, on: int) -> None:
         """Draw the dendrogram beside a matrix in clustered order."""
         self._set("show_dendrogram", bool(on))
-
-    def SetLabelSize(self, size: float) -> None:
-        """Font size in percent of the height."""
-        self._set("label_size", float(size))
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)
@@ -157,14 +130,6 @@ class FilterCorrelation(TensorFilter):
             draw_heading(sketch, layout, heading(panels, self._threshold, n_left_out))
         sketch.write(self.output(outInfo, 1))
         return 1
-
-    def _check(self) -> None:
-        """Refuse options that cannot be used."""
-        self.check_label_size()
-        check_choice("Order", self._order, ORDERS)
-        check_choice("Linkage", self._linkage, LINKAGES)
-        if not 0 <= self._threshold <= 1:
-            raise OptionError(f"Threshold must be from 0 to 1 (of |r|), got {self._threshold}")
 
     def _panels(self, request, inInfo, outInfo, runs: RunsData) -> tuple[list[Panel], int]:
         """Return the panels to draw, and how many chosen runs are left out."""
@@ -194,24 +159,6 @@ class FilterCorrelation(TensorFilter):
         shown = order.permutation if is_clustered else np.arange(len(matrix))
         dead = dead_filters(matrix)
         return Panel(cell, run_index, block, matrix, order, is_clustered, shown, dead)
-
-
-def ordered(block: Block, row: int, threshold: float, linkage: str) -> ClusterOrder:
-    """Return the clustered order of one slice's filters, computed once for all filters."""
-    key = "cluster_order", row, threshold, linkage
-    return cached(block.array, key, lambda: cluster_order(block.stack[row], threshold, linkage))
-
-
-def one_of(choices: tuple, value: int | str) -> int | str:
-    """Return the text at a position of the choices; anything else as it is."""
-    by_number = isinstance(value, int) and 0 <= value < len(choices)
-    return choices[value] if by_number else value
-
-
-def check_choice(option: str, value: object, choices: tuple) -> None:
-    """Refuse a value that is not among the choices."""
-    if value not in choices:
-        raise OptionError(f"{option}: got {value!r}{did_you_mean(str(value), choices)}")
 
 
 # -- cells ---------------------------------------------------------------------------------------

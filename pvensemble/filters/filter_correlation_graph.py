@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvensemble.errors import OptionError, did_you_mean
+from pvensemble.filters._options import (
+    TwoColumnColors,
+    check_choice,
+    check_threshold,
+    one_of,
+)
 from pvensemble.filters._recorded_steps import RecordedSteps
 from pvensemble.filters._tensors import Block, TensorFilter
 from pvensemble.filters.plot_curves import (
@@ -23,7 +28,6 @@ from pvensemble.filters.plot_curves import (
 from pvensemble.filters.plot_geometry import Sketch
 from pvensemble.filters.plot_scatter import LAB_COLOR, run_colors
 from pvensemble.filters.plot_time_panels import Panel, draw_panel, draw_playhead
-from pvensemble.filters.similarity_plot import color_columns
 from pvensemble.numerics.axis_scales import LINEAR
 from pvensemble.numerics.curves import CurveScale
 from pvensemble.numerics.filter_counts import COUNTS, MAX_BYTES, FilterCounts
@@ -36,7 +40,7 @@ HIGH_CORRELATIONS = "high_correlations"
 """Cell array (n_runs,) float64: the count at the present step, NaN where nothing was recorded."""
 
 
-class FilterCorrelationGraph(TensorFilter):
+class FilterCorrelationGraph(TwoColumnColors, TensorFilter):
     """Runs, tensors -> curves of high correlations (cell i is run i), axes with the playhead."""
 
     def __init__(self) -> None:
@@ -44,8 +48,6 @@ class FilterCorrelationGraph(TensorFilter):
         self._threshold = 0.7
         self._count = PAIRS
         self._runs = ""
-        self._x_parameter = ""
-        self._y_parameter = ""
         self._show_playhead = True
         self._label_size = 3.6
         self._history = History()
@@ -56,25 +58,11 @@ class FilterCorrelationGraph(TensorFilter):
 
     def SetCount(self, count: int | str) -> None:
         """``pairs`` of filters or ``filters`` in such a pair, or its position in ``COUNTS``."""
-        by_number = isinstance(count, int) and 0 <= count < len(COUNTS)
-        self._set("count", COUNTS[count] if by_number else count)
+        self._set("count", one_of(COUNTS, count))
 
     def SetRuns(self, text: str) -> None:
         """Runs that are drawn, ``0-4,9``; empty for all."""
         self._set("runs", text or "")
-
-    def SetXParameter(self, name: str) -> None:
-        """First column that decides ``lab_color``; empty for the first that varies."""
-        self._set("x_parameter", name or "")
-
-    def SetYParameter(self, name: str) -> None:
-        """Second column that decides ``lab_color``; empty for the next that varies."""
-        self._set("y_parameter", name or "")
-
-    def GetColumnNames(self) -> list[str]:
-        """Columns of the input, for the lists in the panel."""
-        runs = self.current_runs()
-        return ["", *(runs.columns if runs else [])]
 
     def SetShowPlayhead(self, show: bool) -> None:
         """Mark the current time."""
@@ -100,8 +88,8 @@ class FilterCorrelationGraph(TensorFilter):
         write_lines(output, runs, curves, panel)
         present = _present(steps, values, now)
         output.GetCellData().AddArray(to_vtk(present, HIGH_CORRELATIONS))
-        columns = color_columns(runs, self._x_parameter, self._y_parameter)
-        output.GetCellData().AddArray(to_vtk(run_colors(runs, columns), LAB_COLOR))
+        colors = run_colors(runs, self.color_columns(runs))
+        output.GetCellData().AddArray(to_vtk(colors, LAB_COLOR))
         sketch = self._draw(panel, _heading(layer, blocks), now)
         draw_group_ends(sketch, runs, curves, panel, self._label_size / 100 * HEIGHT)
         sketch.write(self.output(outInfo, 1))
@@ -109,10 +97,8 @@ class FilterCorrelationGraph(TensorFilter):
 
     def _check_options(self) -> None:
         self.check_label_size()
-        if not 0 <= self._threshold <= 1:
-            raise OptionError(f"Threshold must lie between 0 and 1, got {self._threshold:g}")
-        if self._count not in COUNTS:
-            raise OptionError(f"Count: got {self._count!r}{did_you_mean(self._count, COUNTS)}")
+        check_threshold(self._threshold)
+        check_choice("Count", self._count, COUNTS)
 
     def _read_steps(self, run_index: np.ndarray, blocks: list[Block], now: float | None) -> None:
         """Read the steps that are not yet known, the last ones first."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvensemble import schema
+from pvensemble.filters._options import at_step
 from pvensemble.filters.plot_geometry import DARK, Z_GRID, Sketch
 from pvensemble.filters.plot_matrix import (
     TREE_GAP,
@@ -219,7 +220,7 @@ def summary(panel, threshold: float, width: int, *, is_short: bool = False) -> l
         parts = [f"{n_pairs:,} pair{'s' * (n_pairs != 1)}", clusters]
     else:
         parts = [
-            f"{panel.block.layer}, step {panel.block.step:,}, {n} filter{'s' * (n != 1)}",
+            f"{at_step(panel.block.layer, panel.block.step)}, {n} filter{'s' * (n != 1)}",
             f"{n_pairs:,} of {n * (n - 1) // 2:,} pairs with |r| > {threshold:.3g}",
             f"{clusters}, {int((sizes == 1).sum())} single",
         ]
@@ -231,8 +232,8 @@ def summary(panel, threshold: float, width: int, *, is_short: bool = False) -> l
 def heading(panels, threshold: float, n_left_out: int) -> str:
     """Return what several panels have in common, and that there are more runs."""
     blocks = [panel.block for panel in panels if panel.block is not None]
-    steps = " and ".join(f"{s:,}" for s in sorted({block.step for block in blocks}))
+    steps = sorted({block.step for block in blocks})
     layer = "".join({block.layer: None for block in blocks})
-    text = f"{layer}, step {steps}: pairs with |r| > {threshold:.3g}" if blocks else ""
+    text = f"{at_step(layer, *steps)}: pairs with |r| > {threshold:.3g}" if blocks else ""
     more = f"first {len(panels)} of {len(panels) + n_left_out} chosen runs" if n_left_out else ""
     return "; ".join(part for part in (text, more) if part)

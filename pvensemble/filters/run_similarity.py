@@ -18,7 +18,8 @@ from scipy.spatial.distance import squareform
 from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 
-from pvensemble.errors import OptionError, did_you_mean
+from pvensemble.errors import OptionError
+from pvensemble.filters._options import at_step, check_choice, one_of
 from pvensemble.filters._run_vectors import (
     MEASURE_TEXTS,
     Comparable,
@@ -56,8 +57,7 @@ class RunSimilarity(ComparisonFilter):
 
     def SetOrder(self, order: int | str) -> None:
         """``input`` or ``clustered``, or its position in ``ORDERS``."""
-        by_number = isinstance(order, int) and 0 <= order < len(ORDERS)
-        self._set("order", ORDERS[order] if by_number else order)
+        self._set("order", one_of(ORDERS, order))
 
     def SetRuns(self, text: str) -> None:
         """Runs that are compared, ``0-4,9``; empty for all."""
@@ -82,7 +82,7 @@ class RunSimilarity(ComparisonFilter):
         width = max(math.ceil(len(chosen) / MAX_ROWS), 1)
         write_matrix(self.output(outInfo, 0), runs, block_similarity(matrix, width), chosen, width)
         steps = sorted({block.step for block in blocks})
-        heading = f"{blocks[0].layer}, step {steps[-1]}" if blocks else self._layer
+        heading = at_step(blocks[0].layer, steps[-1]) if blocks else self._layer
         heading += f", means of {width} x {width} runs" if width > 1 else ""
         self._draw(runs.run_index[chosen], heading).write(self.output(outInfo, 1))
         return 1
@@ -90,8 +90,7 @@ class RunSimilarity(ComparisonFilter):
     def _check_options(self) -> None:
         self.check_label_size()
         self._comparison.check()
-        if self._order not in ORDERS:
-            raise OptionError(f"Order: got {self._order!r}{did_you_mean(self._order, ORDERS)}")
+        check_choice("Order", self._order, ORDERS)
 
     def _draw(self, numbers: np.ndarray, heading: str) -> Sketch:
         """Frame the matrix and label its rows and columns."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pvensemble.errors import OptionError, did_you_mean
+from pvensemble.errors import OptionError
 from pvensemble.filters._layouts import Layout, Layouts, frame, key_steps
+from pvensemble.filters._options import TwoColumnColors, at_step, check_choice, one_of
 from pvensemble.filters._recorded_steps import RecordedSteps
 from pvensemble.filters._run_vectors import MATCHED, Comparable, ComparisonFilter, comparable_runs
 from pvensemble.filters._tensors import Block
@@ -24,15 +25,13 @@ MATCHED_EFFORT = 16
 """Matching filters takes seconds a step even for a hundred runs: fewer key steps."""
 
 
-class EnsembleSimilarityPlot(ComparisonFilter):
+class EnsembleSimilarityPlot(TwoColumnColors, ComparisonFilter):
     """Runs, tensors -> glyphs (cell i is run i), frame and legend."""
 
     def __init__(self) -> None:
         super().__init__(n_outputs=2)
         self._method = METHODS[0]
         self._seed = 0
-        self._x_parameter = ""
-        self._y_parameter = ""
         self._runs = ""
         self._point_size = 2.6
         self._align_over_time = True
@@ -41,25 +40,11 @@ class EnsembleSimilarityPlot(ComparisonFilter):
 
     def SetMethod(self, method: int | str) -> None:
         """Embedding, of ``embedding.METHODS``, or its position there."""
-        by_number = isinstance(method, int) and 0 <= method < len(METHODS)
-        self._set("method", METHODS[method] if by_number else method)
+        self._set("method", one_of(METHODS, method))
 
     def SetSeed(self, seed: int) -> None:
         """Seed of everything random in the embedding."""
         self._set("seed", int(seed))
-
-    def SetXParameter(self, name: str) -> None:
-        """First column that decides the colour; empty for the first that varies."""
-        self._set("x_parameter", name or "")
-
-    def SetYParameter(self, name: str) -> None:
-        """Second column that decides the colour; empty for the next that varies."""
-        self._set("y_parameter", name or "")
-
-    def GetColumnNames(self) -> list[str]:
-        """Columns of the input, for the lists in the panel."""
-        runs = self.current_runs()
-        return ["", *(runs.columns if runs else [])]
 
     def SetRuns(self, text: str) -> None:
         """Runs that are drawn larger, ``0-4,9``."""
@@ -91,7 +76,7 @@ class EnsembleSimilarityPlot(ComparisonFilter):
             chain,
             lambda step, start: self._layout(blocks, step, start, runs.n_runs),
         )
-        self._draw(outInfo, runs, f"{layer}, step {latest}", shown, frame([*chain, shown]))
+        self._draw(outInfo, runs, at_step(layer, latest), shown, frame([*chain, shown]))
         return 1
 
     def _chain(
@@ -116,8 +101,7 @@ class EnsembleSimilarityPlot(ComparisonFilter):
     def _check_options(self) -> None:
         self.check_label_size()
         self._comparison.check()
-        if self._method not in METHODS:
-            raise OptionError(f"Method: got {self._method!r}{did_you_mean(self._method, METHODS)}")
+        check_choice("Method", self._method, METHODS)
         if not (np.isfinite(self._point_size) and self._point_size > 0):
             raise OptionError(f"Point Size must be a positive number, got {self._point_size}")
 
@@ -149,7 +133,7 @@ class EnsembleSimilarityPlot(ComparisonFilter):
             square,
             large=drawn_runs(self._runs, runs.n_runs) & bool(self._runs.strip()),
             point_size=self._point_size / 100,
-            columns=color_columns(runs, self._x_parameter, self._y_parameter),
+            columns=self.color_columns(runs),
         )
         write_points(self.output(outInfo, 0), runs, scatter)
         self.report(0.9, "Legend")
@@ -179,15 +163,3 @@ def embedding_of(
     if others:
         notes.append(f"{others} runs with other numbers of filters are left out")
     return Embedding(**{**vars(embedding), "points": points, "note": "; ".join(notes)})
-
-
-def color_columns(runs: RunsData, x: str, y: str) -> tuple[str, ...]:
-    """Return the names of the one or two columns that decide the colour, () for none."""
-    for option, name in (("X Parameter", x), ("Y Parameter", y)):
-        if name and name not in runs.columns:
-            raise OptionError(f"{option}: no column {name!r}{did_you_mean(name, runs.columns)}")
-    known = [name for name in runs.hyper_parameters if name in runs.columns]
-    free = [n for n in known if n not in (x, y) and len(np.unique(runs.columns[n])) > 1]
-    x = x or (free.pop(0) if free else "")
-    y = y or (free.pop(0) if free else "")
-    return tuple(dict.fromkeys(name for name in (x, y) if name))

@@ -224,7 +224,7 @@ WRONG = [
     ({"Range": "all"}, "Range: got 'all'"),
     ({"Order": "cluster"}, "did you mean 'clustered'"),
     ({"Columns": -1}, "Columns must be 0"),
-    ({"Threshold": -0.1}, "Threshold must be from 0 to 1"),
+    ({"Threshold": -0.1}, "Threshold must lie between 0 and 1"),
     ({"LabelSize": 0.0}, "Label Size must be"),
     ({"Layer": "conv2"}, "check layer 'conv2' under Layers"),
     ({}, "check 'correlation' under Kinds of the Ensemble Reader, or choose Order 'original'"),

@@ -8,7 +8,7 @@ from plot_samples import cell_points, make_runs
 from tensor_samples import block_correlation, make_tensors, random_correlations
 
 from pvensemble.errors import PipelineError
-from pvensemble.filters import filter_correlation
+from pvensemble.filters import _options, filter_correlation
 from pvensemble.filters._base import run
 from pvensemble.filters.filter_correlation import FilterCorrelation
 from pvensemble.filters.plot_geometry import RED
@@ -291,7 +291,7 @@ def test_only_the_runs_shown_are_clustered_and_only_once(monkeypatch):
         calls.append(threshold)
         return cluster_order(matrix, threshold, linkage)
 
-    monkeypatch.setattr(filter_correlation, "cluster_order", counted)
+    monkeypatch.setattr(_options, "cluster_order", counted)
     tensors = make_tensors({NAME: (np.arange(4), random_correlations(4, 5))})
     for _ in range(2):
         correlate(sample_runs(), tensors, Runs="1-2")
@@ -305,7 +305,7 @@ def test_only_the_runs_shown_are_clustered_and_only_once(monkeypatch):
 WRONG = [
     ({"Order": "cluster"}, "Order: got 'cluster'; did you mean 'clustered'"),
     ({"Linkage": 7}, "Linkage: got 7"),
-    ({"Threshold": 1.5}, "Threshold must be from 0 to 1"),
+    ({"Threshold": 1.5}, "Threshold must lie between 0 and 1"),
     ({"LabelSize": 0.0}, "Label Size must be"),
     ({"Runs": "9"}, "there is no run 9"),
     ({"Layer": "conv2"}, "check layer 'conv2' under Layers of the Ensemble Reader"),

@@ -1,0 +1,113 @@
+"""Properties that several filters on layers have: how filters are ordered, what colours mean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pvensemble.errors import OptionError, did_you_mean
+from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.filters._tensors import Block, TensorFilter, cached
+from pvensemble.numerics.ordering import LINKAGES, ClusterOrder, cluster_order
+from pvensemble.vtkdata.runs import RunsData
+
+CLUSTERED, ORIGINAL = "clustered", "original"
+ORDERS = (CLUSTERED, ORIGINAL)
+
+
+def one_of(choices: tuple, value: int | str) -> int | str:
+    """Return the text at a position of the choices; anything else as it is."""
+    by_number = isinstance(value, int) and 0 <= value < len(choices)
+    return choices[value] if by_number else value
+
+
+def check_choice(option: str, value: object, choices: tuple) -> None:
+    """Refuse a value that is not among the choices."""
+    if value not in choices:
+        raise OptionError(f"{option}: got {value!r}{did_you_mean(str(value), choices)}")
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold that no |r| can be compared with."""
+    if not 0 <= threshold <= 1:
+        raise OptionError(f"Threshold must lie between 0 and 1 (of |r|), got {threshold:g}")
+
+
+def at_step(layer: str, *steps: int) -> str:
+    """Return what headings call a layer at one recorded step or at several."""
+    return f"{layer}, step {' and '.join(f'{int(step):,}' for step in steps)}"
+
+
+class OrderedFilter(TensorFilter):
+    """Base of filters that show some runs with their layer's filters in an order."""
+
+    def __init__(self, *, n_outputs: int) -> None:
+        super().__init__(n_outputs=n_outputs)
+        self._runs = ""
+        self._order = CLUSTERED
+        self._threshold = 0.7
+        self._linkage = LINKAGES[0]
+        self._label_size = 3.6
+
+    def SetRuns(self, text: str) -> None:
+        """Runs that are shown, ``0-4,9``; empty for the first one that has tensors."""
+        self._set("runs", text or "")
+
+    def SetOrder(self, order: int | str) -> None:
+        """``clustered`` or ``original``, or its position in ``ORDERS``."""
+        self._set("order", one_of(ORDERS, order))
+
+    def SetThreshold(self, threshold: float) -> None:
+        """|r| above which filters are highly correlated, and at which clusters are cut."""
+        self._set("threshold", float(threshold))
+
+    def SetLinkage(self, linkage: int | str) -> None:
+        """How clusters are joined, or its position in ``LINKAGES``."""
+        self._set("linkage", one_of(LINKAGES, linkage))
+
+    def SetLabelSize(self, size: float) -> None:
+        """Font size in percent of the height."""
+        self._set("label_size", float(size))
+
+    def _check(self) -> None:
+        """Refuse options that cannot be used."""
+        self.check_label_size()
+        check_choice("Order", self._order, ORDERS)
+        check_choice("Linkage", self._linkage, LINKAGES)
+        check_threshold(self._threshold)
+
+
+def ordered(block: Block, row: int, threshold: float, linkage: str) -> ClusterOrder:
+    """Return the clustered order of one slice's filters, computed once for all filters."""
+    key = "cluster_order", row, threshold, linkage
+    return cached(block.array, key, lambda: cluster_order(block.stack[row], threshold, linkage))
+
+
+class TwoColumnColors(EnsembleAlgorithm):
+    """Mixin: the two columns of the runs that decide ``lab_color``."""
+
+    _x_parameter = _y_parameter = ""
+
+    def SetXParameter(self, name: str) -> None:
+        """First column that decides ``lab_color``; empty for the first that varies."""
+        self._set("x_parameter", name or "")
+
+    def SetYParameter(self, name: str) -> None:
+        """Second column that decides ``lab_color``; empty for the next that varies."""
+        self._set("y_parameter", name or "")
+
+    def GetColumnNames(self) -> list[str]:
+        """Columns of the input, for the lists in the panel."""
+        runs = self.current_runs()
+        return ["", *(runs.columns if runs else [])]
+
+    def color_columns(self, runs: RunsData) -> tuple[str, ...]:
+        """Return the names of the one or two columns that decide the colour, () for none."""
+        x, y = self._x_parameter, self._y_parameter
+        for option, name in (("X Parameter", x), ("Y Parameter", y)):
+            if name and name not in runs.columns:
+                raise OptionError(f"{option}: no column {name!r}{did_you_mean(name, runs.columns)}")
+        known = [name for name in runs.hyper_parameters if name in runs.columns]
+        free = [n for n in known if n not in (x, y) and len(np.unique(runs.columns[n])) > 1]
+        x = x or (free.pop(0) if free else "")
+        y = y or (free.pop(0) if free else "")
+        return tuple(dict.fromkeys(name for name in (x, y) if name))
