@@ -1,6 +1,7 @@
 """Proxies of the plots of filters: correlation matrices and feature maps."""
 
 from pvensemble.filters import activation_maps, filter_correlation
+from pvensemble.filters._options import ORDERS
 from pvensemble.numerics import ordering
 
 from .plots import LABEL_SIZE
@@ -49,7 +50,7 @@ LINKAGE = choice(
         choice(
             "Order",
             0,
-            filter_correlation.ORDERS,
+            ORDERS,
             "Rows and columns: clustered, or as the layer numbers its filters.",
         ),
         THRESHOLD,
@@ -82,7 +83,7 @@ class FilterCorrelation(filter_correlation.FilterCorrelation):
         choice(
             "Order",
             0,
-            filter_correlation.ORDERS,
+            ORDERS,
             "Filters: clustered by their correlation, or as the layer numbers them.",
         ),
         THRESHOLD,
