@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pvensemble.numerics.axis_scales import is_text
-from pvensemble.schema import DIVERGED, FAILED, STATE
+from pvensemble.schema import BROKEN, STATE, WAITING
 from pvensemble.vtkdata.runs import RunsData
 
 
@@ -67,8 +67,10 @@ def runs_to_show(picked: Sequence[int], default: Sequence[int], n_maps: int) -> 
 def corner_runs(runs: RunsData) -> list[int]:
     """Return the run lowest and the run highest in the first two hyper-parameters that vary.
 
-    Runs that diverged or failed count only where all did. Values are compared by rank, and ties
-    go to the first run for the lowest and to the last for the highest.
+    Runs of which a map would show nothing, or nothing that was learned, count only where there are
+    no others: those that have not begun, those that diverged and those that failed. Values
+    are compared by rank, and ties go to the first run for the lowest and to the last for the
+    highest.
 
     Parameters
     ----------
@@ -86,8 +88,16 @@ def corner_runs(runs: RunsData) -> list[int]:
     ranks = [np.unique(columns[n], return_inverse=True)[1].reshape(-1) for n in names]
     ranks = [rank / rank.max() for rank in ranks if rank.max() > 0][:2]
     place = sum(ranks) if ranks else np.arange(runs.n_runs, dtype=np.float64)
-    bad = np.isin(columns[STATE], (DIVERGED, FAILED)) if STATE in columns else np.zeros(len(place))
-    candidates = np.flatnonzero(~bad.astype(bool)) if not np.all(bad) else np.arange(runs.n_runs)
+    candidates = _worth_showing(columns[STATE]) if STATE in columns else np.arange(runs.n_runs)
     low = int(candidates[np.argmin(place[candidates])])
     high = int(candidates[::-1][np.argmax(place[candidates[::-1]])])
     return [low, high] if low != high else [low]
+
+
+def _worth_showing(state: np.ndarray) -> np.ndarray:
+    """Return the cells of runs that came to something, else of those that began, else of all."""
+    for left_out in ((*BROKEN, WAITING), (WAITING,)):
+        found = np.flatnonzero(~np.isin(state, left_out))
+        if len(found):
+            return found
+    return np.arange(len(state))

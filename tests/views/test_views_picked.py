@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pvensemble.schema import COMPLETE, DIVERGED
+from pvensemble.schema import COMPLETE, DIVERGED, RUNNING, WAITING
 from pvensemble.store import HyperParameter
 from pvensemble.views.picked import PickOrder, corner_runs, runs_to_show
 from pvensemble.vtkdata.runs import RunsData, runs_to_polydata
@@ -71,6 +71,18 @@ class TestCorners:
         assert corner_runs(runs(states=(1, 8), **self.grid)) == [0, 6]
         assert corner_runs(runs(states=range(9), **self.grid)) == [1, 8]
         assert corner_runs(runs(states=set(range(9)) - {4}, **self.grid)) == [4]
+
+    def test_a_run_that_has_not_begun_is_shown_only_where_none_has(self):
+        table = {"run_index": np.arange(3), "a": np.array([1.0, 2.0, 3.0])}
+
+        def corners(*states):
+            table["state"] = np.array(states)
+            parameters = [HyperParameter("a", "float")]
+            return corner_runs(RunsData(runs_to_polydata(table, {}, parameters)))
+
+        assert corners(COMPLETE, RUNNING, WAITING) == [0, 1]
+        assert corners(WAITING, DIVERGED, WAITING) == [1]
+        assert corners(WAITING, WAITING, WAITING) == [0, 2]
 
     def test_without_numbers_the_first_and_the_last_run(self):
         assert corner_runs(runs(optimizer=["adam", "sgd", "adam"])) == [0, 2]
