@@ -9,7 +9,7 @@ from paraview import servermanager, simple
 
 FONT_PIXELS = 15.0
 """Size of the text of plots on the screen; it stays the same when a view is resized."""
-MARGIN = 12
+MARGIN = 20
 """Pixels left free around a plot."""
 BAR, BAR_GAP = 90, 24
 """Pixels at the right of a plot for the colour bar with its labels, and from the plot to it."""
