@@ -7,6 +7,8 @@ polydata, so colour maps, picking and linked selection are ParaView's own.
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
@@ -56,6 +58,7 @@ class ParallelCoordinates(EnsembleAlgorithm):
         self._label_size = 3.6
         self._density_above = 3000
         self._runs = ""
+        self._drawn_axes = (b"", vtkPolyData())
 
     def SetAxes(self, text: str) -> None:
         """Names of the columns to show, in order; empty for hyper-parameters, then measures."""
@@ -113,14 +116,24 @@ class ParallelCoordinates(EnsembleAlgorithm):
         write_lines(lines, runs, layout, self._drawn(runs, layout, is_dense))
         write_axes(lines, layout)
         self.report(0.5, "Axes")
-        axes, sketch = self.output(outInfo, 1), Sketch()
-        draw_axes(sketch, layout, self._label_size / 100 * self._height)
-        sketch.write(axes)
-        write_axes(axes, layout)
+        self._draw_axes(self.output(outInfo, 1), layout)
         self.report(0.7, "Density")
+        image = self.output(outInfo, 2)
+        image.GetFieldData().Initialize()  # as in Sketch.write
         if is_dense and len(layout.axes) > 1:
-            write_density(self.output(outInfo, 2), layout)
+            write_density(image, layout)
         return 1
+
+    def _draw_axes(self, output: vtkPolyData, layout: AxesLayout) -> None:
+        """Draw the axes, or take those drawn before: most columns do not depend on time."""
+        key = pickle.dumps((layout.axes, layout.x, layout.height, self._label_size))
+        if key != self._drawn_axes[0]:
+            drawn, sketch = vtkPolyData(), Sketch()
+            draw_axes(sketch, layout, self._label_size / 100 * self._height)
+            sketch.write(drawn)
+            self._drawn_axes = key, drawn
+        output.ShallowCopy(self._drawn_axes[1])
+        write_axes(output, layout)
 
     def _layout(self, runs: RunsData) -> AxesLayout:
         """Place the axes."""

@@ -126,7 +126,12 @@ class Sketch:
         self._n_points += len(points)
 
     def write(self, output: vtkPolyData) -> None:
-        """Put everything into a polydata: first the lines, then the polygons."""
+        """Put everything into a polydata: first the lines, then the polygons.
+
+        The fields of the input, which VTK hands on, are left out: nothing reads them here, and
+        ParaView looks at every array of every output after each update.
+        """
+        output.GetFieldData().Initialize()
         points = np.concatenate(self._points) if self._points else np.empty((0, 3))
         output.SetPoints(vtk_points(points))
         output.SetLines(cell_array(self._cells["lines"]))

@@ -166,6 +166,28 @@ def test_label_size_scales_the_text(size):
     assert large[3] > small[3] > 9.0
 
 
+def test_axes_that_were_drawn_are_drawn_again_when_anything_changes():
+    plot, runs = ParallelCoordinates(), paper_runs()
+    for options in ({}, {"LabelSize": 5.0}, {"Height": 5.0}, {"Flip": "P1"}, {"Axes": "P2"}):
+        for _ in range(2):
+            kept = outputs(plot, runs, **options)[1]
+            fresh = draw(runs, **plot_settings(plot))[1]
+            for get in (lambda d: d.GetPoints().GetData(), lambda d: d.GetCellData().GetArray(0)):
+                np.testing.assert_array_equal(to_numpy(get(kept)), to_numpy(get(fresh)))
+            assert read_axes(kept).names == read_axes(fresh).names
+            n_fields = kept.GetFieldData().GetNumberOfArrays()
+            assert n_fields == 8  # where the axes stand, and nothing of the input
+
+
+def plot_settings(plot):
+    return {
+        "LabelSize": plot._label_size,
+        "Height": plot._height,
+        "Flip": plot._flip,
+        "Axes": plot._axes,
+    }
+
+
 def test_one_axis_is_a_dash_at_the_value():
     lines, _, _ = draw(paper_runs(), Axes="P1", Height=10.0)
     points = cell_points(lines, 33)
