@@ -387,7 +387,6 @@ def test_script_keeps_what_is_there_and_says_the_same_again(reproduced):
 
 
 @pytest.mark.slow
-@pytest.mark.paraview
 def test_script_renders_both_figures(reproduced):
     folder, arguments = reproduced
     done = run(*arguments)

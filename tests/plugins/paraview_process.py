@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -43,9 +45,28 @@ pathlib.Path(sys.argv[2]).write_text(json.dumps(result))
 def require_paraview(program: str = "pvpython") -> Path:
     """Return the program, or skip the test where there is none or no display can be made."""
     path = shutil.which(program)
-    if path is None or shutil.which("xvfb-run") is None:
-        pytest.skip(f"needs {program} and xvfb-run")
+    if path is None or shutil.which("Xvfb") is None:
+        pytest.skip(f"needs {program} and Xvfb")
     return find_paraview(program)
+
+
+@contextmanager
+def started(command: list, **options: object) -> Iterator[subprocess.Popen]:
+    """Start a program of ParaView on a screen of its own; kill it and its children at the end."""
+    with virtual_screen((1280, 1024)) as screen:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            env={**options.pop("env", environment()), **screen},
+            start_new_session=True,
+            **options,
+        )
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def run_in_paraview(
@@ -86,18 +107,15 @@ def run_in_paraview(
     script.write_text(PRELUDE + indented + EPILOGUE)
     answer.unlink(missing_ok=True)
     command = [program, script, json.dumps(arguments), answer]
-    with virtual_screen((1280, 1024)) as screen:
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**(environment() if env is None else env), **screen},
-            cwd=cwd,
-            start_new_session=True,
-        )
+    with started(
+        command,
+        env=environment() if env is None else env,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import time
 
 import numpy as np
 import pytest
 from ensembles import make_ensemble
-from paraview_process import require_paraview
+from paraview_process import require_paraview, started
 
-from pvensemble.launcher import environment
 from pvensemble.store import EnsembleWriter
 
 pytestmark = [pytest.mark.paraview, pytest.mark.gui]
@@ -58,15 +55,8 @@ def test_shown_filters_follow_the_training(tmp_path):
     truth = make_ensemble(tmp_path / "live.pvens", n_lr=2, n_momentum=2, finish=False)
     log, script = tmp_path / "log.txt", tmp_path / "script.py"
     script.write_text(SCRIPT.format(log=str(log), path=str(truth.path)))
-    process = subprocess.Popen(
-        ["xvfb-run", "-a", str(program), "--dr", f"--script={script}"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment(),
-        start_new_session=True,
-    )
-    try:
+    command = [program, "--dr", f"--script={script}"]
+    with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         wait_for(log, "ready", process)
         with EnsembleWriter.open(truth.path) as writer:
             group = writer.open_group("g000")
@@ -76,6 +66,3 @@ def test_shown_filters_follow_the_training(tmp_path):
         after = wait_for(log, "live 110", process)
         time.sleep(1.5)
         assert "still 110" not in after + log.read_text().splitlines()
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

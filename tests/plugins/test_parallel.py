@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 
 import pytest
-from paraview_process import require_paraview, run_in_paraview
+from paraview_process import require_paraview, run_in_paraview, started
 
 from pvensemble.launcher import environment
 from pvensemble.launcher.find import paraview_version
@@ -58,16 +56,8 @@ def test_runs_on_a_server(truth, tmp_path, repository):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        ["xvfb-run", "-a", str(program), f"--server-port={port}"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment(),
-        start_new_session=True,
-        text=True,
-    )
-    try:
+    command = [program, f"--server-port={port}"]
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         line = ""
         end = time.monotonic() + 60
         while "Accepting" not in line and time.monotonic() < end:
@@ -79,9 +69,6 @@ def test_runs_on_a_server(truth, tmp_path, repository):
             path=str(truth.path),
             plugin=str(repository / "pvplugins" / "pvensemble_plugin.py"),
         )
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.communicate()
     assert found["times"] == [0.0, 50.0, 100.0]
     assert found["cells"] == 25
     assert found["best"] == pytest.approx(0.96, abs=0.01)
@@ -95,17 +82,11 @@ def test_with_mpi_the_first_process_holds_all_runs(truth, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SYMMETRIC.format(path=str(truth.path)))
     env = {**environment(), "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    done = subprocess.run(
-        ["xvfb-run", "-a", "mpirun", "--oversubscribe", "-np", "2", program, "--sym", script],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=env,
-        timeout=120,
-        check=False,
-    )
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output
+    command = ["mpirun", "--oversubscribe", "-np", "2", program, "--sym", script]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with started(command, env=env, **options) as process:
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
     assert "rank 0 holds 25 runs" in output
     assert "rank 1 holds 0 runs" in output
     assert "ERR" not in output, output

@@ -222,7 +222,7 @@ def found(truth, tmp_path_factory):
 
 def table(truth, **options):
     diverged = np.isin(np.arange(25), (3, 20))
-    return performance_table(truth.steps, truth.accuracy, diverged=diverged, **options)
+    return performance_table(truth.steps, truth.accuracy, broken=diverged, **options)
 
 
 def test_reader_opens_by_extension_and_publishes_its_time(found):
