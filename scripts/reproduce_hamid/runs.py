@@ -208,14 +208,20 @@ def shown_ranges(measures: dict, judged: np.ndarray) -> dict:
 
 def correlations(ensemble: Ensemble, name: str, step: int) -> tuple[Layer, np.ndarray]:
     """Return a layer's counts and level, and its matrices (n_runs, F, F) at the given step."""
-    (group,) = ensemble.groups
-    order = np.argsort(group.run_indices)
-    steps = np.array(group.recorded_steps(name, CORRELATION))
+    # Attempts that failed and were tried again, in a group of their own, have no index.
+    held = [(g, g.run_indices >= 0) for g in ensemble.groups if (g.run_indices >= 0).any()]
+    order = np.argsort(np.concatenate([group.run_indices[here] for group, here in held]))
+    recorded = [set(group.recorded_steps(name, CORRELATION)) for group, _ in held]
+    steps = np.array(sorted(set.intersection(*recorded)))
+
+    def matrices(at: int) -> np.ndarray:
+        stacks = [group.filters(name, CORRELATION, at)[here] for group, here in held]
+        return np.concatenate(stacks)[order]
+
     counts = FilterCounts()
-    for at in steps:
-        counts.add(int(at), group.filters(name, CORRELATION, int(at))[order])
-    chosen = int(steps[at_or_before(steps, step)])
-    stack = group.filters(name, CORRELATION, chosen)[order]
+    for at in steps.tolist():
+        counts.add(at, matrices(at))
+    stack = matrices(int(steps[at_or_before(steps, step)]))
     above = np.triu_indices(stack.shape[1], 1)
     level = np.abs(stack[:, above[0], above[1]]).mean(axis=1, dtype=np.float64)
     return Layer(steps, counts.count(paper.THRESHOLD), level, len(above[0])), stack
