@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from sklearn.isotonic import IsotonicRegression
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from reproduce_hamid import comparison, findings, paper, report, results, statistics
-from reproduce_hamid.runs import Layer, Study, times
+from reproduce_hamid.runs import Layer, Study, correlations, times
 
 from pvensemble.errors import SceneError
 from pvensemble.launcher.scenes import scene_file
@@ -226,6 +227,24 @@ def test_the_step_from_which_cyan_is_above_red_is_found():
     assert findings.counts_over_time(study(layers=layers)).statistics[0].value == 200
     assert findings.first_lasting(np.array([True, False, True, True])) == 2
     assert findings.first_lasting(np.array([True, False])) is None
+
+
+def test_attempts_that_were_tried_again_are_left_out():
+    def group(run_indices, first, steps):
+        def filters(name, kind, step):
+            level = (np.arange(len(run_indices)) + first) / 10
+            return np.where(np.eye(2, dtype=bool), 1.0, level[:, None, None]).astype(np.float32)
+
+        return SimpleNamespace(
+            run_indices=np.array(run_indices), filters=filters, recorded_steps=lambda *_: steps
+        )
+
+    groups = [group([0, -1, 2], 1, [0, 5, 9]), group([1], 8, [0, 5]), group([-1], 9, [0])]
+    layer, stack = correlations(SimpleNamespace(groups=groups), "conv1", 7)
+    assert layer.steps.tolist() == [0, 5]
+    np.testing.assert_allclose(stack[:, 0, 1], [0.1, 0.8, 0.3])
+    np.testing.assert_allclose(layer.level, [0.1, 0.8, 0.3], rtol=1e-6)
+    assert layer.counts.tolist() == [[0, 1, 0], [0, 1, 0]]
 
 
 def test_times_are_the_papers_or_shares_of_a_shorter_training():
