@@ -155,28 +155,6 @@ def similarity(
     return out
 
 
-def similarity_rows(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the similarity of some runs to all, without that of all pairs.
-
-    Parameters
-    ----------
-    vectors : numpy.ndarray
-        (n_runs, length) float32.
-    rows : array_like of int
-        (n,) runs.
-
-    Returns
-    -------
-    numpy.ndarray
-        (n, n_runs) float32 in [-1, 1]; 1 for a run and itself.
-    """
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    rows = np.asarray(rows, np.int64)
-    product = np.clip(vectors[rows] @ vectors.T, -1.0, 1.0)
-    product[np.arange(len(rows)), rows] = 1.0
-    return product
-
-
 # -- matched filters -------------------------------------------------------------------------------
 
 

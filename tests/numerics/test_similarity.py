@@ -19,7 +19,6 @@ from pvensemble.numerics.similarity import (
     matched_similarity,
     run_vectors,
     similarity,
-    similarity_rows,
 )
 
 
@@ -114,16 +113,8 @@ def test_blocks_change_nothing(block):
 def test_rounding_does_not_leave_the_range():
     vectors = np.repeat(run_vectors(correlations(3, n_runs=2)), 3, axis=0) * np.float32(1.00001)
     vectors[3:] = -vectors[:3]
-    for result in (similarity(vectors), similarity_rows(vectors, range(6))):
-        assert (result.min(), result.max()) == (-1, 1)
-
-
-def test_rows_are_those_of_the_matrix():
-    vectors = run_vectors(correlations(3, n_runs=10))
-    whole = similarity(vectors)
-    rows = similarity_rows(vectors, [4, 0, 4])
-    np.testing.assert_allclose(rows, whole[[4, 0, 4]], rtol=0, atol=1e-6)
-    assert rows[0, 4] == rows[1, 0] == rows[2, 4] == 1
+    result = similarity(vectors)
+    assert (result.min(), result.max()) == (-1, 1)
 
 
 def test_the_result_can_be_written_to_a_file(tmp_path):
