@@ -68,10 +68,6 @@ result["conv1"] = column(given, "correlation")
 
 given.Layer = ""
 given.UpdatePipeline(100.0)
-unit = 9.0 / 6
-row, col = 1, 4
-result["picked"] = picked(given, ((col + 0.5) * unit, 9.0 - (row + 0.5) * unit))
-result["row"], result["column"] = column(given, "row"), column(given, "column")
 
 maps = simple.ActivationMaps(Input=measures)
 maps.Order = "original"
@@ -84,7 +80,12 @@ result["colors"] = len(column(maps, "color", 1))
 hints = given.SMProxy.GetProperty("Tensors").GetHints()
 result["asks for tensors"] = hints.FindNestedElementByName("Optional") is None
 
+# Before anything is picked: ParaView 6.1 saves selections, and complains of one that was cleared.
 simple.SaveState(arguments["state"])
+unit = 9.0 / 6
+row, col = 1, 4
+result["picked"] = picked(given, ((col + 0.5) * unit, 9.0 - (row + 0.5) * unit))
+result["row"], result["column"] = column(given, "row"), column(given, "column")
 simple.ResetSession()
 simple.LoadState(arguments["state"])
 restored = simple.FindSource("FilterCorrelation2")
