@@ -151,6 +151,16 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
             return RunsData(data)
         return None
 
+    def GetColumnNames(self) -> list[str]:
+        """Columns of the input, for the lists in the panel."""
+        runs = self.current_runs()
+        return ["", *(runs.columns if runs else [])]
+
+    def GetMetricNames(self) -> list[str]:
+        """Metrics of the input, for the lists in the panel."""
+        runs = self.current_runs()
+        return ["", *(runs.metric_names if runs else [])]
+
     def output(self, outInfo: vtkInformation, port: int = 0) -> vtkDataObject:
         """Return the output of a port."""
         return self.GetOutputData(outInfo, port)

@@ -1,4 +1,4 @@
-"""Properties that several filters on layers have: how filters are ordered, what colours mean."""
+"""Properties that several filters have: their choices, labels, order of filters and colours."""
 
 from __future__ import annotations
 
@@ -32,12 +32,33 @@ def check_threshold(threshold: float) -> None:
         raise OptionError(f"Threshold must lie between 0 and 1 (of |r|), got {threshold:g}")
 
 
+def check_column(option: str, name: str, runs: RunsData) -> None:
+    """Refuse a name that is not a column of the runs; "" leaves the choice to the filter."""
+    if name and name not in runs.columns:
+        raise OptionError(f"{option}: no column {name!r}{did_you_mean(name, runs.columns)}")
+
+
 def at_step(layer: str, *steps: int) -> str:
     """Return what headings call a layer at one recorded step or at several."""
     return f"{layer}, step {' and '.join(f'{int(step):,}' for step in steps)}"
 
 
-class OrderedFilter(TensorFilter):
+class Labels(EnsembleAlgorithm):
+    """Mixin: the size of all labels."""
+
+    _label_size = 3.6
+
+    def SetLabelSize(self, size: float) -> None:
+        """Font size in percent of the height of the plot."""
+        self._set("label_size", float(size))
+
+    def check_label_size(self) -> None:
+        """Refuse a label size that cannot be drawn."""
+        if not (np.isfinite(self._label_size) and self._label_size > 0):
+            raise OptionError(f"Label Size must be a positive number, got {self._label_size}")
+
+
+class OrderedFilter(Labels, TensorFilter):
     """Base of filters that show some runs with their layer's filters in an order."""
 
     def __init__(self, *, n_outputs: int) -> None:
@@ -46,7 +67,6 @@ class OrderedFilter(TensorFilter):
         self._order = CLUSTERED
         self._threshold = 0.7
         self._linkage = LINKAGES[0]
-        self._label_size = 3.6
 
     def SetRuns(self, text: str) -> None:
         """Runs that are shown, ``0-4,9``; empty for the first one that has tensors."""
@@ -63,10 +83,6 @@ class OrderedFilter(TensorFilter):
     def SetLinkage(self, linkage: int | str) -> None:
         """How clusters are joined, or its position in ``LINKAGES``."""
         self._set("linkage", one_of(LINKAGES, linkage))
-
-    def SetLabelSize(self, size: float) -> None:
-        """Font size in percent of the height."""
-        self._set("label_size", float(size))
 
     def _check(self) -> None:
         """Refuse options that cannot be used."""
@@ -95,17 +111,11 @@ class TwoColumnColors(EnsembleAlgorithm):
         """Second column that decides ``lab_color``; empty for the next that varies."""
         self._set("y_parameter", name or "")
 
-    def GetColumnNames(self) -> list[str]:
-        """Columns of the input, for the lists in the panel."""
-        runs = self.current_runs()
-        return ["", *(runs.columns if runs else [])]
-
     def color_columns(self, runs: RunsData) -> tuple[str, ...]:
         """Return the names of the one or two columns that decide the colour, () for none."""
         x, y = self._x_parameter, self._y_parameter
         for option, name in (("X Parameter", x), ("Y Parameter", y)):
-            if name and name not in runs.columns:
-                raise OptionError(f"{option}: no column {name!r}{did_you_mean(name, runs.columns)}")
+            check_column(option, name, runs)
         known = [name for name in runs.hyper_parameters if name in runs.columns]
         free = [n for n in known if n not in (x, y) and len(np.unique(runs.columns[n])) > 1]
         x = x or (free.pop(0) if free else "")

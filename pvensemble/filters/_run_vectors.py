@@ -8,7 +8,7 @@ import numpy as np
 
 from pvensemble import schema
 from pvensemble.errors import OptionError
-from pvensemble.filters._options import check_choice, check_threshold, one_of
+from pvensemble.filters._options import Labels, check_choice, check_threshold, one_of
 from pvensemble.filters._tensors import Block, TensorFilter, cached
 from pvensemble.numerics.ordering import LINKAGES
 from pvensemble.numerics.similarity import (
@@ -136,13 +136,12 @@ def _matched(blocks: list[Block], order: np.ndarray) -> np.ndarray:
     )
 
 
-class ComparisonFilter(TensorFilter):
+class ComparisonFilter(Labels, TensorFilter):
     """Base of filters that compare runs: the properties that say how."""
 
     def __init__(self, *, n_outputs: int) -> None:
         super().__init__(n_outputs=n_outputs)
         self._comparison = Comparison()
-        self._label_size = 3.6
 
     @property
     def kind(self) -> str:
@@ -167,7 +166,3 @@ class ComparisonFilter(TensorFilter):
     def SetUpperTriangle(self, upper: bool) -> None:
         """Compare each pair of filters once, without the diagonal."""
         self._choose(upper=bool(upper))
-
-    def SetLabelSize(self, size: float) -> None:
-        """Font size in percent of the side of the plot."""
-        self._set("label_size", float(size))

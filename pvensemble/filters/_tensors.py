@@ -25,7 +25,7 @@ from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as _Pipeline
 
 from pvensemble import schema
-from pvensemble.errors import MissingArrayError, NotRecordedError, OptionError, did_you_mean
+from pvensemble.errors import MissingArrayError, NotRecordedError, did_you_mean
 from pvensemble.filters._base import EnsembleAlgorithm, upstream
 from pvensemble.vtkdata.arrays import stack_from_image, to_numpy
 from pvensemble.vtkdata.runs import RunsData
@@ -271,11 +271,6 @@ class TensorFilter(EnsembleAlgorithm):
         """Return the blocks of the chosen layer and the filter's kind; see ``Tensors.blocks``."""
         tensors = self.tensors_input(request, inInfo, outInfo)
         return tensors.blocks(self._layer, self.kind, runs.run_index)
-
-    def check_label_size(self) -> None:
-        """Refuse a label size that cannot be drawn."""
-        if not (np.isfinite(self._label_size) and self._label_size > 0):
-            raise OptionError(f"Label Size must be a positive number, got {self._label_size}")
 
     def _connected(self) -> vtkDataObject | None:
         """Return what is at the second input now."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from pvensemble.filters._options import (
+    Labels,
     TwoColumnColors,
     check_choice,
     check_threshold,
@@ -40,7 +41,7 @@ HIGH_CORRELATIONS = "high_correlations"
 """Cell array (n_runs,) float64: the count at the present step, NaN where nothing was recorded."""
 
 
-class FilterCorrelationGraph(TwoColumnColors, TensorFilter):
+class FilterCorrelationGraph(TwoColumnColors, Labels, TensorFilter):
     """Runs, tensors -> curves of high correlations (cell i is run i), axes with the playhead."""
 
     def __init__(self) -> None:
@@ -49,7 +50,6 @@ class FilterCorrelationGraph(TwoColumnColors, TensorFilter):
         self._count = PAIRS
         self._runs = ""
         self._show_playhead = True
-        self._label_size = 3.6
         self._history = History()
 
     def SetThreshold(self, threshold: float) -> None:
@@ -67,10 +67,6 @@ class FilterCorrelationGraph(TwoColumnColors, TensorFilter):
     def SetShowPlayhead(self, show: bool) -> None:
         """Mark the current time."""
         self._set("show_playhead", bool(show))
-
-    def SetLabelSize(self, size: float) -> None:
-        """Font size in percent of the height."""
-        self._set("label_size", float(size))
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         self._check_options()

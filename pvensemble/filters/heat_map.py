@@ -14,7 +14,7 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble import schema
 from pvensemble.errors import OptionError, did_you_mean
-from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.filters._options import Labels, check_column, one_of
 from pvensemble.filters.plot_geometry import (
     Z_DATA,
     Z_GROUP,
@@ -54,7 +54,7 @@ class Map:
     cell: tuple[float, float]
 
 
-class PerformanceHeatMap(EnsembleAlgorithm):
+class PerformanceHeatMap(Labels):
     """Runs -> quads (cell i is run i; with all pairs, cell pair * n_runs + i), axes, group dots."""
 
     def __init__(self) -> None:
@@ -63,7 +63,6 @@ class PerformanceHeatMap(EnsembleAlgorithm):
         self._y_axis = ""
         self._color_by = ""
         self._layout = ONE_PAIR
-        self._label_size = 3.6
         self._bins = 0
 
     def SetXAxis(self, name: str) -> None:
@@ -80,17 +79,7 @@ class PerformanceHeatMap(EnsembleAlgorithm):
 
     def SetLayout(self, layout: int | str) -> None:
         """``one pair`` or ``all pairs``, or its position in ``LAYOUTS``."""
-        by_number = isinstance(layout, int) and 0 <= layout < len(LAYOUTS)
-        self._set("layout", LAYOUTS[layout] if by_number else layout)
-
-    def GetColumnNames(self) -> list[str]:
-        """Columns of the input, for the lists in the panel."""
-        runs = self.current_runs()
-        return ["", *(runs.columns if runs else [])]
-
-    def SetLabelSize(self, size: float) -> None:
-        """Font size in percent of the side of the plot."""
-        self._set("label_size", float(size))
+        self._set("layout", one_of(LAYOUTS, layout))
 
     def SetBins(self, n_bins: int) -> None:
         """Bins of an axis whose values do not lie on a grid; 0 chooses by the number of runs."""
@@ -120,8 +109,7 @@ class PerformanceHeatMap(EnsembleAlgorithm):
         if not name:
             has_default = schema.COMBINED in runs.columns
             return schema.COMBINED if has_default else "".join(runs.measures[:1])
-        if name not in runs.columns:
-            raise OptionError(f"Color By: no column {name!r}{did_you_mean(name, runs.columns)}")
+        check_column("Color By", name, runs)
         if is_text(runs.columns[name]):
             raise OptionError(f"Color By: column {name!r} holds text and has no mean")
         return name
@@ -130,8 +118,7 @@ class PerformanceHeatMap(EnsembleAlgorithm):
         """Place the runs on every map."""
         if self._layout not in LAYOUTS:
             raise OptionError(f"Layout: got {self._layout!r}{did_you_mean(self._layout, LAYOUTS)}")
-        if not (np.isfinite(self._label_size) and self._label_size > 0):
-            raise OptionError(f"Label Size must be a positive number, got {self._label_size}")
+        self.check_label_size()
         if self._bins < 0:
             raise OptionError(f"Bins must be 0 (automatic) or positive, got {self._bins}")
         values = np.full(runs.n_runs, np.nan) if values is None else values
@@ -161,8 +148,7 @@ class PerformanceHeatMap(EnsembleAlgorithm):
     def _pairs(self, runs: RunsData) -> list[tuple[str, str]]:
         """Return the (x, y) names of every map; y is "" for a strip."""
         for option, name in (("X Axis", self._x_axis), ("Y Axis", self._y_axis)):
-            if name and name not in runs.columns:
-                raise OptionError(f"{option}: no column {name!r}{did_you_mean(name, runs.columns)}")
+            check_column(option, name, runs)
         known = [name for name in runs.hyper_parameters if name in runs.columns]
         varying = [name for name in known if len(np.unique(runs.columns[name])) > 1] or known
         if self._layout == ALL_PAIRS and len(varying) > 1:

@@ -10,7 +10,7 @@ import numpy as np
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble.errors import OptionError, did_you_mean
-from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.filters._options import Labels
 from pvensemble.filters.plot_curves import (
     HEIGHT,
     WIDTH,
@@ -31,7 +31,7 @@ SPACING, DASH, GAP = 0.015, 0.13, 0.09
 MAX_DOTS = 3_000_000
 
 
-class LossAccuracyGraph(EnsembleAlgorithm):
+class LossAccuracyGraph(Labels):
     """Runs -> accuracy polylines, loss as dashed poly-vertices, axes with the playhead."""
 
     def __init__(self) -> None:
@@ -40,7 +40,6 @@ class LossAccuracyGraph(EnsembleAlgorithm):
         self._loss_metric = ""
         self._runs = ""
         self._log_loss = False
-        self._label_size = 3.6
         self._show_playhead = True
 
     def SetAccuracyMetric(self, name: str) -> None:
@@ -51,11 +50,6 @@ class LossAccuracyGraph(EnsembleAlgorithm):
         """Metric of the lower panel; empty for the ensemble's loss."""
         self._set("loss_metric", name or "")
 
-    def GetMetricNames(self) -> list[str]:
-        """Metrics of the input, for the lists in the panel."""
-        runs = self.current_runs()
-        return ["", *(runs.metric_names if runs else [])]
-
     def SetRuns(self, text: str) -> None:
         """Runs that are drawn, ``0-4,9``; empty for all."""
         self._set("runs", text or "")
@@ -64,18 +58,13 @@ class LossAccuracyGraph(EnsembleAlgorithm):
         """Draw the loss on a logarithmic scale."""
         self._set("log_loss", bool(log))
 
-    def SetLabelSize(self, size: float) -> None:
-        """Font size in percent of the height."""
-        self._set("label_size", float(size))
-
     def SetShowPlayhead(self, show: bool) -> None:
         """Mark the current time."""
         self._set("show_playhead", bool(show))
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)
-        if not (np.isfinite(self._label_size) and self._label_size > 0):
-            raise OptionError(f"Label Size must be a positive number, got {self._label_size}")
+        self.check_label_size()
         drawn = drawn_runs(self._runs, runs.n_runs)
         accuracy = self._curves(runs, self._accuracy_metric or runs.accuracy_metric, drawn)
         loss = self._curves(runs, self._loss_metric or runs.loss_metric, drawn)
