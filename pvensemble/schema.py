@@ -47,6 +47,14 @@ PROBE_IMAGES = ("probe", "image")
 """Layer and kind of the images of ACTIVATION. They belong to no layer and to all runs of a group,
 and are stored once, at its first recorded step: (1, n_channels, n_images, h, w)."""
 
+NETWORK = ("network", "parameters")
+"""Layer and kind of whole networks: all parameters and buffers of a run one after the other,
+(n_values,), as the group's header lists them. See ``Group.network``."""
+FILTER_GROUP = "filter_group"
+"""Kind of a layer whose filters are merged during training, (n_filters,): for each filter that the
+layer had at step 0 the number of the one that stands for it, itself as long as it is there. All
+tensors of such a layer keep the shape of step 0; what was merged away is 0."""
+
 # -- columns of the run table (cell data of every view of runs; cell i is run i) ----------------
 RUN_INDEX = "run_index"
 RUN_ID = "run_id"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
 from pvensemble.errors import CorruptFileError, NotRecordedError, did_you_mean
-from pvensemble.schema import INDEX_FILE, tensor_name
+from pvensemble.schema import INDEX_FILE, NETWORK, tensor_name
 from pvensemble.store.files import unreadable
 from pvensemble.store.group_index import GroupIndex, SegmentEntry, TensorEntry
 from pvensemble.store.images import block, read_arrays
@@ -160,6 +161,44 @@ class Group:
     def tensor_shape(self, layer: str, kind: str, step: int) -> tuple:
         """Return the shape of one run's tensor as it was recorded, before tiling."""
         return self._entry(layer, kind, step).shape
+
+    @property
+    def network_steps(self) -> list[int]:
+        """Steps at which the whole networks are stored, ascending."""
+        return sorted(self._index.tensors.get(NETWORK, ()))
+
+    def network(self, position: int, step: int) -> dict[str, np.ndarray]:
+        """Return one run's parameters and buffers by their names in torch's ``state_dict``.
+
+        Parameters
+        ----------
+        position
+            Of the run in the group.
+        step
+            One of `network_steps`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            float32, in their own shapes.
+
+        Raises
+        ------
+        NotRecordedError
+            The networks of that step are not stored.
+        CorruptFileError
+            A file is missing or is not the one that was written.
+        """
+        if step not in self.network_steps:
+            there = ", ".join(map(str, self.network_steps)) or "none (record.networks)"
+            raise NotRecordedError(
+                f"group {self.name} of {self.path.parent}: whole networks are not stored at step "
+                f"{step}; stored are those of steps: {there}"
+            )
+        shapes = self._index.parameters
+        ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+        parts = np.split(self.filters(*NETWORK, step)[position].copy(), ends[:-1])
+        return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts)}
 
     def metric_rows(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return for each metric its steps (n,) int64 and values (n, n_runs) float64."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pvensemble.errors import StoreError
 from pvensemble.store.group_index import GROUP_VERSION
@@ -24,12 +24,19 @@ from pvensemble.store.records import (
 
 
 def group_header(
-    runs: Sequence[RunInfo], layers: Sequence[LayerInfo], *, known: Manifest, stored: Manifest
+    runs: Sequence[RunInfo],
+    layers: Sequence[LayerInfo],
+    parameters: Mapping[str, Sequence[int]],
+    *,
+    known: Manifest,
+    stored: Manifest,
 ) -> dict:
     """Return the header of a new group.
 
     Parameters
     ----------
+    parameters
+        Names and shapes of what `NETWORK` tensors hold.
     known
         What this process knows of sessions and hyper-parameters.
     stored
@@ -50,6 +57,7 @@ def group_header(
         "sessions": [session_to_json(s) for s in _missing_sessions(runs, known, stored)],
         "hyper_parameters": [hyper_parameter_to_json(p) for p in missing],
         "layers": [layer_to_json(layer) for layer in layers],
+        "parameters": [[name, [int(n) for n in shape]] for name, shape in parameters.items()],
         "runs": runs_to_json(runs),
     }
 

@@ -93,6 +93,8 @@ class GroupIndex:
     ----------
     runs, layers, sessions, hyper_parameters
         From the header. Sessions and hyper-parameters are those the manifest does not have.
+    parameters : dict of str to tuple
+        Shapes of what `NETWORK` tensors hold, in order; empty when there are none.
     recorded_steps : list of int
         Steps with tensors, ascending.
     tensors : dict
@@ -115,6 +117,7 @@ class GroupIndex:
         self.layers: list[LayerInfo] = []
         self.sessions: list[SessionInfo] = []
         self.hyper_parameters: list[HyperParameter] = []
+        self.parameters: dict[str, tuple] = {}
         self.recorded_steps: list[int] = []
         self.tensors: dict[tuple[str, str], dict[int, TensorEntry]] = {}
         self.segments: list[SegmentEntry] = []
@@ -155,6 +158,8 @@ class GroupIndex:
         self.layers = [LayerInfo(**layer) for layer in record["layers"]]
         self.sessions = [SessionInfo(**s) for s in record["sessions"]]
         self.hyper_parameters = [HyperParameter(**p) for p in record["hyper_parameters"]]
+        parameters = record.get("parameters", [])  # not there before release 0.2
+        self.parameters = {str(name): tuple(map(int, shape)) for name, shape in parameters}
         self.states = [RunState() for _ in self.runs]
         self.attempts.append(record["attempt"])
         self.ready = True

@@ -82,6 +82,11 @@ class GroupWriter:
         return list(self._index.layers)
 
     @property
+    def parameters(self) -> dict[str, tuple]:
+        """Shapes of what `NETWORK` tensors hold; empty when the group has none."""
+        return dict(self._index.parameters)
+
+    @property
     def recorded_steps(self) -> list[int]:
         """Steps whose tensors are stored, ascending."""
         return list(self._index.recorded_steps)
@@ -111,9 +116,10 @@ class GroupWriter:
             Optimizer step.
         tensors
             (layer, kind) to (n_runs, \\*shape), stored as float32; float16 is stored compressed.
-            `PROBE_IMAGES` need not be announced and are (1, \\*shape).
-            When the step is recorded already they are dropped, so replaying after a resume is
-            harmless. Without tensors the step is not a recorded one.
+            `PROBE_IMAGES` need not be announced and are (1, \\*shape); of `NETWORK`, the header
+            lists the parameters.
+            Those that are stored already are dropped, so replaying after a resume is harmless.
+            Without tensors the step is not a recorded one.
         metrics
             Name to steps (n,) and values (n, n_runs). Rows at or before the last stored step of the
             metric are dropped.
@@ -131,7 +137,8 @@ class GroupWriter:
         """
         step = self._check_step(step)
         with self._lock:
-            tensors = {} if step in self._index.recorded_steps else dict(tensors or {})
+            stored = {key for key, steps in self._index.tensors.items() if step in steps}
+            tensors = {key: value for key, value in (tensors or {}).items() if key not in stored}
             rows = new_rows(self._index, metrics or {})
             if not tensors and not rows:
                 return False

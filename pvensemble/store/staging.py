@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pvensemble.errors import NotRecordedError, StoreError, did_you_mean
-from pvensemble.schema import METRICS_DIR, PROBE_IMAGES, step_file, tensor_name
+from pvensemble.schema import METRICS_DIR, NETWORK, PROBE_IMAGES, step_file, tensor_name
 from pvensemble.store.files import digest, sync_directory, unwritable, write_file
 from pvensemble.store.group_index import GroupIndex
 from pvensemble.store.images import arrays_image, tensor_image
@@ -44,7 +44,8 @@ def stage_tensor(
     Parameters
     ----------
     key
-        (layer, kind), as announced in the group's header, or `PROBE_IMAGES`.
+        (layer, kind), as announced in the group's header; `PROBE_IMAGES`; or `NETWORK` where the
+        header lists parameters.
     values
         (n_runs, \\*shape), of the probe images (1, \\*shape); float16 is stored as compressed
         float32, because VTK has no float16.
@@ -58,6 +59,7 @@ def stage_tensor(
     """
     known = {(info.name, kind) for info in index.layers for kind in info.kinds}
     known.add(PROBE_IMAGES)
+    known |= {NETWORK} if index.parameters else set()
     name = tensor_name(*key)
     if key not in known:
         raise NotRecordedError(

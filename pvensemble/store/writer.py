@@ -121,7 +121,11 @@ class EnsembleWriter:
         return [g.name for g in Ensemble.open(self.path).groups]
 
     def create_group(
-        self, runs: Sequence[RunInfo], layers: Sequence[LayerInfo] = (), name: str | None = None
+        self,
+        runs: Sequence[RunInfo],
+        layers: Sequence[LayerInfo] = (),
+        name: str | None = None,
+        parameters: Mapping[str, Sequence[int]] | None = None,
     ) -> GroupWriter:
         """Add a group.
 
@@ -133,6 +137,9 @@ class EnsembleWriter:
             Layers of the network, each with the kinds that will be recorded.
         name
             ``g`` and digits; None takes the next free one, whoever else is adding groups.
+        parameters
+            Shapes of all parameters and buffers by name, in the order in which `NETWORK` tensors
+            hold them; None when there will be none.
 
         Raises
         ------
@@ -141,7 +148,7 @@ class EnsembleWriter:
             refuses.
         """
         stored = read_manifest(self.path)
-        header = group_header(runs, layers, known=self.manifest, stored=stored)
+        header = group_header(runs, layers, parameters or {}, known=self.manifest, stored=stored)
         directory = self._claim(name)
         group = GroupWriter(directory, header=header, on_commit=self._runs_file.refresh)
         self._open_groups.append(group)

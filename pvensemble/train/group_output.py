@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,6 +49,8 @@ class GroupOutput:
         replaced: Collection[int] = (),
     ) -> None:
         self.job, self.writer, self._reopen = job, writer, reopen
+        if not writer.parameters:  # a group of an earlier release that did not store networks
+            job.schedule = replace(job.schedule, networks=())
         self._images = None if writer.recorded_steps else images
         self._images_at: int | None = None
         self._replaced = frozenset(replaced)

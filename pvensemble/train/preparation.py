@@ -23,7 +23,12 @@ from pvensemble.train.provenance import (
     provenance,
     session_infos,
 )
-from pvensemble.train.recording import recorded_layers, schedule_of, unrecorded
+from pvensemble.train.recording import (
+    network_shapes,
+    recorded_layers,
+    schedule_of,
+    unrecorded,
+)
 from pvensemble.train.search import group_runs
 
 GROUP_SIZE = 1024
@@ -122,7 +127,8 @@ def open_group(
         return writer.open_group(name)
     runs = [RunInfo(s.run_id, s.params, s.settings.seed, s.session, s.run_index) for s in members]
     layers = [LayerInfo(x.name, x.type, x.shape, x.kinds) for x in job.layers]
-    return writer.create_group(runs, layers)
+    parameters = job.parameters if job.schedule.networks else None
+    return writer.create_group(runs, layers, parameters=parameters)
 
 
 def shown_images(config: TrainConfig, job: Job, data: dict) -> np.ndarray | None:
@@ -164,4 +170,5 @@ def make_job(
         evaluate_size=config.evaluate.size,
         notes=tuple(filter(None, notes)),
         engine=engine.name,
+        parameters=network_shapes(model),
     )

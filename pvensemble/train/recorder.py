@@ -17,9 +17,15 @@ from pvensemble import schema
 from pvensemble.errors import ConfigError, StoreError
 from pvensemble.store import BackgroundWriter, EnsembleWriter, LayerInfo, RunInfo, SessionInfo
 from pvensemble.train.config import RecordConfig
+from pvensemble.train.config.tables import NETWORKS
 from pvensemble.train.gram import LEAST
 from pvensemble.train.probing import Measured, Probing
-from pvensemble.train.recording import as_recorded, recorded_layers
+from pvensemble.train.recording import (
+    as_recorded,
+    network_shapes,
+    network_vector,
+    recorded_layers,
+)
 from pvensemble.train.taps import observing
 
 METRICS_SECONDS = 5.0
@@ -48,6 +54,8 @@ class Recorder:
         Names of modules or patterns, ``convolutions`` or ``all``.
     activation_images
         Outputs for so many of the first probe inputs are stored as they are.
+    networks
+        At which recorded steps all parameters and buffers are stored: ``last``, ``all``, ``none``.
 
     Raises
     ------
@@ -79,11 +87,14 @@ class Recorder:
         kinds: Sequence[str] = schema.KINDS,
         dtype: str = "float32",
         activation_images: int = 4,
+        networks: str = "last",
         name: str | None = None,
         run_id: str | None = None,
     ) -> None:
         if every < 1:
             raise ConfigError(f"Recorder: every: got {every}, allowed: at least 1")
+        if networks not in NETWORKS:
+            raise ConfigError(f"Recorder: networks: got {networks!r}, allowed: {NETWORKS}")
         self._model, self._every, self._probe, self._dtype = unwrap(model), every, probe, dtype
         record = RecordConfig(
             every=every,
@@ -92,7 +103,9 @@ class Recorder:
             dtype=dtype,
             probe=0 if probe is None else _checked_probe(probe, kinds, activation_images),
             activation_images=activation_images,
+            networks=networks,
         )
+        self._networks = networks
         images = None if probe is None else probe[:2].to(self._device())
         self._layers = recorded_layers(self._model, record, images)
         self._probing = Probing(self._layers)
@@ -110,7 +123,8 @@ class Recorder:
         )
         run = RunInfo(run_id or uuid.uuid4().hex[:16], dict(params or {}), seed, session, None)
         infos = [LayerInfo(x.name, x.type, x.shape, x.kinds) for x in self._layers]
-        self._group = self._writer.create_group([run], infos)
+        parameters = network_shapes(self._model) if networks != "none" else None
+        self._group = self._writer.create_group([run], infos, parameters=parameters)
         self._background = BackgroundWriter(self._group, max_pending=8)
         self._background.set_states([0], schema.RUNNING, step=0)
         self._step = 0
@@ -170,9 +184,12 @@ class Recorder:
     # -- private -------------------------------------------------------------------------------
 
     def _end(self, state: str, reason: str = "") -> None:
+        self._background.flush()
         if self._recorded != self._step:
-            self._background.flush()
             self._record()
+        if self._networks == "last":
+            vector = network_vector(self._model)[None]
+            self._background.submit(self._step, {schema.NETWORK: vector}, self._take_rows())
         if state == schema.COMPLETE and self._diverged:
             state, reason = schema.DIVERGED, self._diverged
         self._closed = True
@@ -194,6 +211,8 @@ class Recorder:
     def _record(self) -> None:
         """Hand over the tensors of this step and the metrics since the last one."""
         tensors = {}
+        if self._networks == "all":
+            tensors[schema.NETWORK] = network_vector(self._model)[None]
         named = dict(self._model.named_parameters())
         probed = self._probed()
         for layer in self._layers:

@@ -159,6 +159,8 @@ def every(steps: int, interval: int | None) -> tuple[int, ...]:
 class Schedule:
     """At which steps what happens; the same for all runs of a group.
 
+    ``networks`` are those of the recorded steps at which all parameters are stored.
+
     At step s a run has done s updates; everything measured at step s, the training loss and the
     gradient of batch s included, belongs to those parameters. Steps go from 0 to ``steps``.
     """
@@ -167,6 +169,7 @@ class Schedule:
     recorded: tuple[int, ...]
     evaluated: tuple[int, ...]
     tested: tuple[int, ...]
+    networks: tuple[int, ...] = ()
 
     @property
     def stops(self) -> tuple[int, ...]:
@@ -177,11 +180,13 @@ class Schedule:
 def schedule_of(config: TrainConfig, steps: int) -> Schedule:
     """Return when runs of ``steps`` steps are recorded and evaluated."""
     tested = every(steps, config.evaluate.test_every) if config.evaluate.test_every else ()
+    recorded = every(steps, config.record.every)
     return Schedule(
         steps=steps,
-        recorded=every(steps, config.record.every),
+        recorded=recorded,
         evaluated=every(steps, config.evaluate.every),
         tested=tuple(sorted({*(s for s in tested if s), steps})),
+        networks={"none": (), "last": (steps,), "all": recorded}[config.record.networks],
     )
 
 
@@ -233,6 +238,8 @@ def recording_size(config: TrainConfig, specs: Sequence, data_dir=None) -> Recor
         group_files = tensor_files + len(schedule.recorded)
         per_step += step
         n_steps = max(n_steps, len(schedule.recorded))
+        group_files += len(schedule.networks)
+        total += 4 * len(members) * len(schedule.networks) * len(network_vector(model))
         if any(schema.ACTIVATION in layer.kinds for layer in layers):
             group_files += 1
             total += 4 * config.record.activation_images * int(np.prod(shape))
@@ -246,6 +253,17 @@ def step_bytes(layers: Iterable[RecordedLayer], dtype: str) -> int:
     """Bytes of one run's tensors at one recorded step."""
     values = sum(int(np.prod(layer.tensor_shape(k))) for layer in layers for k in layer.kinds)
     return values * np.dtype(dtype).itemsize
+
+
+def network_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all parameters and buffers by name, as `schema.NETWORK` has them."""
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def network_vector(model: nn.Module) -> np.ndarray:
+    """Return all parameters and buffers of one network, (n_values,) float32."""
+    parts = [t.detach().float().cpu().contiguous() for t in model.state_dict().values()]
+    return torch.cat([t.reshape(-1) for t in parts]).numpy() if parts else np.zeros(0, np.float32)
 
 
 def as_recorded(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -116,7 +116,10 @@ def test_first_ten_steps_are_those_of_plain_pytorch(tmp_path, optimizer, vectori
             for (layer, kind), tensor in report.tensors.items():
                 if kind in schema.PROBED_KINDS:  # test_executors_correlation, test_probing
                     continue
-                right = want[kind][f"{layer}.weight"]
+                if (layer, kind) == schema.NETWORK:  # all parameters, in the order of state_dict
+                    right = np.concatenate([want["weight"][n].ravel() for n in want["weight"]])
+                else:
+                    right = want[kind][f"{layer}.weight"]
                 scale = np.abs(right).max()
                 np.testing.assert_allclose(tensor[0], right, rtol=0, atol=5e-5 * scale)
                 compared += 1
@@ -125,7 +128,7 @@ def test_first_ten_steps_are_those_of_plain_pytorch(tmp_path, optimizer, vectori
                 assert norm == pytest.approx(np.linalg.norm(gradient), rel=1e-3)
                 norm = report.metrics[f"weight_norm:{name}"][1][0, 0]
                 assert norm == pytest.approx(np.linalg.norm(want["weight"][name]), rel=1e-4)
-    assert compared == 8 * 11 * 4 * 2
+    assert compared == 8 * (11 * 4 * 2 + 1)  # the networks at the last step
 
 
 def test_sgd_without_momentum_is_that_of_plain_pytorch(tmp_path):

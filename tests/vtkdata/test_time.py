@@ -56,4 +56,3 @@ def test_requested_time_is_that_of_the_port_that_asks():
     assert time.requested_time(request, ports) == 7.0
     request.Set(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT(), -1)
     assert time.requested_time(request, ports) == 3.0
-

@@ -21,6 +21,7 @@ OPTIMIZERS = ("sgd", "adam", "rmsprop")
 SCHEDULES = ("constant", "inv", "step", "exp", "poly", "cosine")
 PRECISIONS = ("float32", "bf16", "tf32")
 ENGINES = ("auto", "torch", "native")
+NETWORKS = ("last", "all", "none")
 DTYPES = ("float32", "float16")
 MAX_STEPS = 100_000_000
 """Steps of a run at most: its stops are listed before it starts."""
@@ -120,7 +121,8 @@ class RecordConfig:
 
     ``layers`` are names of modules or patterns (``conv*``), or ``convolutions`` or ``all``.
     ``probe`` images of the validation split are the inputs of correlations and Gram matrices; the
-    outputs for the first ``activation_images`` of them are stored as they are.
+    outputs for the first ``activation_images`` of them are stored as they are. ``networks`` says
+    at which recorded steps all parameters and buffers are stored: none, the last or all.
     """
 
     every: int = setting(20, low=1)
@@ -129,6 +131,7 @@ class RecordConfig:
     dtype: str = setting("float32", choices=DTYPES)
     probe: int = setting(256, low=4)
     activation_images: int = setting(4, low=0)
+    networks: str = setting("last", choices=NETWORKS)
 
 
 @dataclass(frozen=True)

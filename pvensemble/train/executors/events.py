@@ -59,6 +59,8 @@ class Job:
         What people should know before the group is trained.
     engine
         What computes the training steps on a CPU: ``torch`` or ``native``.
+    parameters
+        Shapes of what `schema.NETWORK` tensors hold, by name.
     """
 
     group: int
@@ -73,6 +75,7 @@ class Job:
     states: dict[int, RunState] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     engine: str = "torch"
+    parameters: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def optimizer(self) -> str:

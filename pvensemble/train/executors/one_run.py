@@ -33,7 +33,7 @@ from pvensemble.train.optimizers import (
     subtract,
 )
 from pvensemble.train.probing import Measured, Probing
-from pvensemble.train.recording import as_recorded
+from pvensemble.train.recording import as_recorded, network_vector
 from pvensemble.train.schedules import lr_at
 
 
@@ -176,6 +176,8 @@ class OneRun:
         recorded = stop in schedule.recorded
         probed = self._evaluate(metrics, recorded)
         tensors = self._tensors(probed) if recorded else {}
+        if stop in schedule.networks:
+            tensors[schema.NETWORK] = network_vector(self.model)[None]
         if recorded:
             self._norms(metrics)
         return metrics, tensors

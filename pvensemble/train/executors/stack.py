@@ -81,6 +81,11 @@ class Stack:
         """Return a parameter of all runs, trained or not."""
         return self.parameters[name] if name in self.parameters else self._fixed[name]
 
+    def network(self) -> Tensor:
+        """Return all parameters of every run, (n_runs, n_values), as `schema.NETWORK` has them."""
+        names = self.model.state_dict()
+        return torch.cat([self.weight(name).flatten(1).float() for name in names], dim=1)
+
     # -- one step ------------------------------------------------------------------------------
 
     def orders(self, first: int, last: int) -> Tensor:

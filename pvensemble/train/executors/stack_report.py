@@ -60,6 +60,8 @@ def measure(stack: Stack, stop: int) -> dict[str, Tensor]:
         for layer in job.layers:
             for kind in layer.kinds:
                 measured[f"{layer.name}/{kind}"] = _tensor(stack, layer, kind, probed)
+    if stop in schedule.networks:
+        measured["/".join(schema.NETWORK)] = stack.network()
     return measured
 
 
@@ -109,7 +111,8 @@ def stop_report(
     for name, values in arrays.items():
         layer, _, kind = name.rpartition("/")
         if layer:
-            tensors[layer, kind] = as_recorded(values, job.dtype)
+            dtype = "float32" if (layer, kind) == schema.NETWORK else job.dtype
+            tensors[layer, kind] = as_recorded(values, dtype)
         elif name not in ("loss", "right"):
             lasting = name.startswith("weight_norm:")
             row = values.astype(np.float64) if lasting else np.where(dead, np.nan, values)
