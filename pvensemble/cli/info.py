@@ -50,6 +50,8 @@ def as_text(summary: dict) -> str:
             f"{_join(layer['kinds'])}"
             for layer in group["layers"]
         ]
+        if group["network_steps"]:
+            lines.append(f"    whole networks  {steps_text(group['network_steps'])}")
         if group["skipped_steps"]:
             first = group["skipped_steps"][0]
             lines.append(

@@ -10,7 +10,14 @@ import numpy as np
 
 from pvensemble import __version__
 from pvensemble.errors import NotRecordedError, did_you_mean
-from pvensemble.schema import ACCURACY_METRICS, FAILED, KINDS, LOSS_METRICS, STATES
+from pvensemble.schema import (
+    ACCURACY_METRICS,
+    FAILED,
+    KINDS,
+    LOSS_METRICS,
+    NETWORK,
+    STATES,
+)
 from pvensemble.store.files import unreadable
 from pvensemble.store.group import Group
 from pvensemble.store.manifest import (
@@ -228,7 +235,7 @@ class Ensemble:
         states = Counter(
             s.state for g in self.groups for s, i in zip(g.index.states, g.run_indices) if i >= 0
         )
-        kinds = {kind for g in self.groups for _, kind in g.index.tensors}
+        kinds = {key[1] for g in self.groups for key in g.index.tensors if key != NETWORK}
         return {
             "name": self.name,
             "path": os.fspath(self.path),
@@ -268,6 +275,7 @@ def _group_summary(group: Group) -> dict:
             for i in group.index.layers
         ],
         "recorded_steps": list(group.index.recorded_steps),
+        "network_steps": group.network_steps,
         "skipped_steps": [{"step": s, "reason": r} for s, r in group.index.skipped],
         "bytes": group.n_bytes,
     }

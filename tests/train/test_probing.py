@@ -256,8 +256,9 @@ def test_the_size_told_before_is_that_of_the_tensors(tmp_path):
     result = train(config, tmp_path / "e.pvens", workers=0)
     (group,) = Ensemble.open(result.path).groups
     tensors = [(k, s) for k, steps in group.index.tensors.items() for s in steps]
-    n_bytes = sum(group.tensor(*key, step).nbytes for key, step in tensors)
     assert told.n_files == len(tensors) + told.n_steps
+    tensors.remove((schema.NETWORK, 12))
+    n_bytes = sum(group.tensor(*key, step).nbytes for key, step in tensors)
     images = group.tensor(*schema.PROBE_IMAGES, 0).nbytes
     assert told.bytes_per_step * told.n_steps == n_bytes - images
     assert abs(told.bytes_total - group.n_bytes) < 0.5 * told.bytes_total

@@ -38,7 +38,8 @@ def test_progress_counts_every_run_step(tmp_path, monkeypatch):
     assert any(p.states == {"RUNNING": 4} for p in seen)
     assert seen[-1].remaining == pytest.approx(0)
     values = 2 * (4 * 9 + 6 * 4 * 9) + 4**2 + 6**2 + 2 * 24**2 + 4 * (4 * 8**2 + 6 * 4**2)
-    assert seen[-1].bytes_written == 4 * 4 * 3 * values + 4 * 4 * 8**2
+    network = 4 * 10 + 6 * 37 + 16 * (6 * 2 * 2 + 1) + 10 * 17
+    assert seen[-1].bytes_written == 4 * 4 * (3 * values + network) + 4 * 4 * 8**2
     assert not result.interrupted
     assert result.skipped == ()
     assert result.n_runs == 4
