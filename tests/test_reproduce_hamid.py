@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from reproduce_hamid import comparison, findings, paper, report, results, statistics
 from reproduce_hamid.runs import Layer, Study, correlations, times
+from reproduction import finding as shared
 
 from pvensemble.errors import SceneError
 from pvensemble.launcher.scenes import scene_file
@@ -37,7 +38,7 @@ PLANE = np.column_stack([np.repeat(np.arange(11), 11), np.tile(np.arange(11), 11
 @pytest.fixture(autouse=True)
 def fewer_resamples(monkeypatch):
     """A fifth of the draws: coarser intervals, the same verdicts."""
-    monkeypatch.setattr(statistics, "N_RESAMPLES", 200)
+    monkeypatch.setattr(shared, "N_RESAMPLES", 200)
 
 
 @pytest.fixture
@@ -84,16 +85,16 @@ def study(quality=PLACE, **changes) -> Study:
 
 def test_spearman_is_scipys_also_with_ties(rng):
     a, b = rng.integers(0, 9, (2, 50))
-    assert statistics.spearman(a, b) == pytest.approx(spearmanr(a, b)[0])
-    assert statistics.spearman(a, np.ones(50)) == 0
+    assert shared.spearman(a, b) == pytest.approx(spearmanr(a, b)[0])
+    assert shared.spearman(a, np.ones(50)) == 0
 
 
 def test_bootstrap_covers_the_truth_and_is_seeded(rng):
     x = rng.normal(3, 1, 200)
-    found = statistics.bootstrap("mean", np.mean, x)
+    found = shared.bootstrap("mean", np.mean, x)
     assert found.low < x.mean() < found.high
     assert found.high - found.low == pytest.approx(4 * 1 / np.sqrt(200), rel=0.2)
-    assert found == statistics.bootstrap("mean", np.mean, x)
+    assert found == shared.bootstrap("mean", np.mean, x)
 
 
 def test_neighbours_on_an_axis_of_the_grid_are_the_other_runs_of_its_level():
@@ -208,8 +209,8 @@ def cases():
 )
 def test_finding_holds_where_it_is_true_and_fails_where_it_is_not(finding, good, bad):
     held, failed = finding(good), finding(bad)
-    assert held.verdict == findings.HOLDS, held
-    assert failed.verdict == findings.FAILS, failed
+    assert held.verdict == shared.HOLDS, held
+    assert failed.verdict == shared.FAILS, failed
     assert held.key in paper.CLAIMS
     for s in held.statistics:
         assert np.isfinite(s.value)
@@ -217,7 +218,7 @@ def test_finding_holds_where_it_is_true_and_fails_where_it_is_not(finding, good,
 
 def test_a_bright_end_is_no_stripe():
     found = findings.diagonal_stripe(study())
-    assert found.verdict == findings.PARTLY
+    assert found.verdict == shared.PARTLY
     assert "end of its range" in found.said
 
 
@@ -278,16 +279,16 @@ def mnist() -> dict:
 
 
 def test_equal_maps_are_similar_and_opposite_ones_are_not(mnist):
-    assert comparison.similar_maps(mnist, mnist).verdict == findings.HOLDS
+    assert comparison.similar_maps(mnist, mnist).verdict == shared.HOLDS
     other = {**mnist, "runs": {**mnist["runs"], "heat": (1 - PLACE).tolist()}}
-    assert comparison.similar_maps(other, mnist).verdict == findings.FAILS
+    assert comparison.similar_maps(other, mnist).verdict == shared.FAILS
 
 
 def test_smooth_colours_are_told_from_mixed_ones(mnist):
     noise = np.random.default_rng(3).random((121, 2)).tolist()
     mixed = {**mnist, "runs": {**mnist["runs"], "points": noise}}
-    assert comparison.smoother_embedding(mnist, mixed).verdict == findings.HOLDS
-    assert comparison.smoother_embedding(mixed, mnist).verdict == findings.FAILS
+    assert comparison.smoother_embedding(mnist, mixed).verdict == shared.HOLDS
+    assert comparison.smoother_embedding(mixed, mnist).verdict == shared.FAILS
 
 
 def test_a_part_of_the_grid_is_compared_with_the_same_runs(mnist):
@@ -303,8 +304,8 @@ def test_lower_correlations_are_told_from_higher_ones(mnist):
     layer = mnist["layers"]["conv2"]
     halved = {name: (np.array(layer[name]) / 2).tolist() for name in ("level", "share")}
     low = {**mnist, "layers": {"conv2": {**layer, **halved}}}
-    assert comparison.lower_correlations(low, mnist).verdict == findings.HOLDS
-    assert comparison.lower_correlations(mnist, low).verdict == findings.FAILS
+    assert comparison.lower_correlations(low, mnist).verdict == shared.HOLDS
+    assert comparison.lower_correlations(mnist, low).verdict == shared.FAILS
 
 
 def test_report_holds_every_finding_of_every_data_set(mnist, tmp_path):

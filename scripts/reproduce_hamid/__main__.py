@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from reproduction.training import ReproductionError, is_complete, train
+
 from pvensemble.errors import PVEnsembleError
 from reproduce_hamid import figures, paper, report, results, training, variation
 from reproduce_hamid.findings import findings
@@ -53,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         run(args)
-    except (PVEnsembleError, training.ReproductionError) as error:
+    except (PVEnsembleError, ReproductionError) as error:
         print(f"reproduce-hamid: {error}", file=sys.stderr)
         return 2
     return 0
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     ensemble = folder / f"{name}.pvens"
     if not args.as_is:
         folder.mkdir(parents=True, exist_ok=True)
-        training.train(name, ensemble, need_data(args), args.set)
+        train(name, ensemble, need_data(args), args.set)
         train_variations(args)
     say(f"{name}: computing the findings")
     study = measure(name, ensemble)
@@ -86,8 +88,8 @@ def need_data(args: argparse.Namespace) -> Path:
     ReproductionError
         It is not given, although something has to be trained.
     """
-    if args.data is None and not training.is_complete(args.output / f"{args.data_set}.pvens"):
-        raise training.ReproductionError(f"--data DIR: where are the files of {args.data_set}?")
+    if args.data is None and not is_complete(args.output / f"{args.data_set}.pvens"):
+        raise ReproductionError(f"--data DIR: where are the files of {args.data_set}?")
     return args.data or Path()
 
 
@@ -101,19 +103,19 @@ def train_variations(args: argparse.Namespace) -> None:
     if args.seeds < 1:
         return
     seeds, beyond = variation_files(args)
-    if training.is_complete(seeds) and training.is_complete(beyond):
+    if is_complete(seeds) and is_complete(beyond):
         return
     settings = [f"steps={paper.INTERVAL[1]}", *args.set]
     corners = training.grid_settings(*training.CORNERS, args.seeds)
-    training.train(args.data_set, seeds, need_data(args), [*settings, *corners])
+    train(args.data_set, seeds, need_data(args), [*settings, *corners])
     larger = training.grid_settings(training.BEYOND, [paper.RED[1]], 1)
-    training.train(args.data_set, beyond, need_data(args), [*settings, *larger])
+    train(args.data_set, beyond, need_data(args), [*settings, *larger])
 
 
 def variations(args: argparse.Namespace) -> dict | None:
     """Return what the variations show; None where there are none."""
     seeds, beyond = variation_files(args)
-    if args.seeds < 1 or not (training.is_complete(seeds) and training.is_complete(beyond)):
+    if args.seeds < 1 or not (is_complete(seeds) and is_complete(beyond)):
         return None
     return {"corners": variation.corner_values(seeds), "beyond": variation.larger_steps(beyond)}
 

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from reproduction import finding
+from reproduction.finding import Finding, Statistic, bootstrap, judge, spearman
 
 from reproduce_hamid import paper
-from reproduce_hamid.findings import Finding, judge, told_by_neighbours
-from reproduce_hamid.statistics import (
-    N_RESAMPLES,
-    SEED,
-    Statistic,
-    bootstrap,
-    smoothness,
-    spearman,
-    torus_p,
-)
+from reproduce_hamid.findings import told_by_neighbours
+from reproduce_hamid.statistics import smoothness, torus_p
 
 
 def common_runs(other: dict, mnist: dict) -> np.ndarray:
@@ -103,10 +97,10 @@ def lower_correlations(other: dict, mnist: dict) -> Finding:
 def _difference(name: str, here: list, there: list) -> Statistic:
     """Return the difference of the medians of two independent samples with its bootstrap."""
     here, there = np.asarray(here), np.asarray(there)
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(finding.SEED)
     drawn = [
         np.median(rng.choice(here, len(here))) - np.median(rng.choice(there, len(there)))
-        for _ in range(N_RESAMPLES)
+        for _ in range(finding.N_RESAMPLES)
     ]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return Statistic(name, float(np.median(here) - np.median(there)), float(low), float(high))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+from reproduction.rendering import render_scene
 
 from pvensemble.numerics.runs import format_runs
 from reproduce_hamid import paper
 from reproduce_hamid.findings import extremes
 from reproduce_hamid.runs import Study
-from reproduce_hamid.training import ReproductionError
 
 HERE = Path(__file__).resolve().parent
 SCENES = {
@@ -23,7 +18,6 @@ SCENES = {
     "figure-2": (HERE / "figure_2.py", "figure_2"),
 }
 """Scene file of each figure, and the layout of it that is the picture."""
-SIZE = "1200x830"
 
 
 def settings(study: Study) -> dict:
@@ -51,16 +45,9 @@ def render(study: Study, ensemble: Path, folder: Path, pictures: Path) -> list[P
     ReproductionError
         When ParaView failed.
     """
-    pictures.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "HAMID_FIGURE": json.dumps(settings(study))}
     made = []
     for name, (scene, layout) in SCENES.items():
         into = folder / f"{study.data_set}-{name}"
-        command = [sys.executable, "-m", "pvensemble", "render", str(ensemble)]
-        command += ["--scene", str(scene), "-o", str(into), "--size", SIZE]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ReproductionError(f"rendering {name} failed:\n{done.stderr.strip()}")
         made.append(pictures / f"hamid-{study.data_set}-{name}.png")
-        shutil.copyfile(into / f"{layout}.png", made[-1])
+        render_scene(ensemble, scene, layout, into, made[-1], HAMID_FIGURE=settings(study))
     return made

@@ -5,58 +5,25 @@ A finding *holds*, holds *partly* or *does not hold*; ``said`` states ours in a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from reproduction.finding import Finding, Statistic, bootstrap, judge, spearman
 from scipy.stats import rankdata
 
 from reproduce_hamid import paper
 from reproduce_hamid.runs import Study, at_or_before
 from reproduce_hamid.statistics import (
-    Statistic,
     area_under_curve,
-    bootstrap,
     compactness,
     explained,
     interior_peak,
     outlyingness,
     prediction_errors,
     smoothness,
-    spearman,
     unmonotonic,
 )
 
-HOLDS, PARTLY, FAILS = "holds", "partly", "does not hold"
 CHOSEN = 10 / 121
 """Share of the runs that stand for a brush at the high or low end of an axis."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One finding, judged.
-
-    Attributes
-    ----------
-    key : str
-        Of ``paper.CLAIMS``.
-    rule : str
-        When it holds, and when partly.
-    statistics : tuple of Statistic
-    verdict : str
-    said : str
-        What came out, in a sentence.
-    """
-
-    key: str
-    rule: str
-    statistics: tuple[Statistic, ...]
-    verdict: str
-    said: str
-
-
-def judge(whole: bool, part: bool) -> str:
-    """Return the verdict of a rule."""
-    return HOLDS if whole else PARTLY if part else FAILS
 
 
 def extremes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

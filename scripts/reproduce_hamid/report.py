@@ -6,11 +6,21 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
+from reproduction.finding import Finding, Statistic
+from reproduction.markdown import (
+    head,
+    number,
+    states,
+    statistic_text,
+    table_row,
+    training_time,
+    verdict_cell,
+    versions,
+)
 
 from reproduce_hamid import paper
 from reproduce_hamid.comparison import comparisons
-from reproduce_hamid.findings import Finding, extremes
-from reproduce_hamid.statistics import Statistic
+from reproduce_hamid.findings import extremes
 
 FILE = "hamid.md"
 TEMPLATE = Path(__file__).with_name("template.md")
@@ -71,21 +81,6 @@ def summary(found: dict[str, list[Finding]]) -> str:
     return "\n".join(lines)
 
 
-def verdict_cell(verdict: str | None) -> str:
-    """Return a verdict for the table; empty where the paper claims nothing."""
-    return "" if verdict is None else f"**{verdict}**" if verdict != "partly" else "*partly*"
-
-
-def table_row(*cells: object) -> str:
-    """Return a row of a Markdown table."""
-    return "| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
-
-
-def head(*cells: object) -> list[str]:
-    """Return the first two lines of a Markdown table."""
-    return [table_row(*cells), table_row(*["---"] * len(cells))]
-
-
 def set_up(results: dict[str, dict]) -> str:
     """Return what was trained."""
     lines = head("", *(paper.DATA_SETS[n].title for n in results))
@@ -125,25 +120,6 @@ def grid_size(runs: dict) -> str:
     rates, momenta = (len(set(runs[name])) for name in ("learning_rate", "momentum"))
     whole = "" if (rates, momenta) == (11, 11) else ", of the paper's 11 x 11"
     return f"{rates} learning rates x {momenta} momenta{whole}"
-
-
-def states(counts: dict) -> str:
-    """Return counts of states in words."""
-    names = {"COMPLETE": "complete", "RUNNING": "stopped early", "DIVERGED": "diverged"}
-    return ", ".join(f"{n} {names.get(s, s.lower())}" for s, n in counts.items())
-
-
-def training_time(made: dict) -> str:
-    """Return the time of a training and the class of the machine."""
-    if made.get("minutes") is None:
-        return "unknown"
-    return f"{made['minutes']} min on {made['n_cores']} CPU cores (shared with other work)"
-
-
-def versions(found: dict) -> str:
-    """Return the versions that matter."""
-    names = ("pvensemble", "torch", "numpy", "python")
-    return ", ".join(f"{n} {found[n]}" for n in names if n in found)
 
 
 def ranges_note(mnist: dict) -> str:
@@ -198,23 +174,6 @@ def caption_values(kept: dict) -> dict:
         "n_chosen": len(extremes(np.array(kept["runs"]["p1"]))[0]),
         **{f"{n}_range": " to ".join(ends) for n, ends in clamps.items()},
     }
-
-
-def statistic_text(s: Statistic) -> str:
-    """Return a statistic in one line."""
-    line = f"{s.name}: **{number(s.value)}**"
-    if s.low is not None:
-        line += f" [{number(s.low)}, {number(s.high)}]"
-    if s.p is not None:
-        line += f", p {'< 0.01' if s.p < 0.01 else f'= {s.p:.2f}'}"
-    return line
-
-
-def number(value: float) -> str:
-    """Return a number with three digits; small ones as 0.000."""
-    if value == round(value) and abs(value) >= 1:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def other_seeds(results: dict[str, dict]) -> str:

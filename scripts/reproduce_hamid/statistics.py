@@ -6,54 +6,11 @@ not how much it would change with other initial weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
+from reproduction import finding
+from reproduction.finding import Statistic, bootstrap, spearman
 from scipy.spatial import cKDTree
 from scipy.stats import rankdata
-
-N_RESAMPLES = 1000
-SEED = 2019
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """A number with its uncertainty.
-
-    Attributes
-    ----------
-    name : str
-    value : float
-    low, high : float or None
-        Ends of the 95 % interval.
-    p : float or None
-        Of the permutation or simulation test that ``name`` speaks of.
-    """
-
-    name: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation with ties shared; 0 when one side is constant."""
-    a, b = (rankdata(x) - (len(x) + 1) / 2 for x in (a, b))
-    scale = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / scale) if scale > 0 else 0.0
-
-
-def bootstrap(name: str, statistic: Callable[..., float], *arrays: np.ndarray) -> Statistic:
-    """Statistic of arrays over runs with its percentile bootstrap interval (95 %)."""
-    rng = np.random.default_rng(SEED)
-    n = len(arrays[0])
-    draws = [
-        statistic(*(x[chosen] for x in arrays)) for chosen in rng.integers(0, n, (N_RESAMPLES, n))
-    ]
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return Statistic(name, float(statistic(*arrays)), float(low), float(high))
 
 
 def neighbours(x: np.ndarray, k: int) -> np.ndarray:
@@ -112,8 +69,8 @@ def smoothness(
         return float(np.mean([explained(e, r) for e, r in zip(errors.T, ranks.T)]))
 
     found = bootstrap(name, mean, ranks - weights @ ranks, ranks)
-    rng = np.random.default_rng(SEED)
-    n = n or N_RESAMPLES
+    rng = np.random.default_rng(finding.SEED)
+    n = n or finding.N_RESAMPLES
     shuffled = (ranks[rng.permutation(len(ranks))] for _ in range(n))
     reached = sum(mean(s - weights @ s, s) >= found.value for s in shuffled)
     return Statistic(name, found.value, found.low, found.high, (reached + 1) / (n + 1))
@@ -169,9 +126,9 @@ def unmonotonic(name: str, grid: np.ndarray, *, n: int | None = None) -> Statist
     fits = [isotonic(g) for g in turned]
     left = [((g - f) ** 2).sum() for g, f in zip(turned, fits)]
     best = int(np.argmin(left))
-    n = n or N_RESAMPLES // 5
+    n = n or finding.N_RESAMPLES // 5
     noise = np.sqrt((np.diff(turned[best], 2, axis=0) ** 2).mean() / 6)
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(finding.SEED)
     reached = 0
     for _ in range(n):
         drawn = fits[best] + rng.normal(0, noise, grid.shape)
@@ -232,8 +189,8 @@ def compactness(
 
     overall = mean(np.arange(len(points)))
     value = mean(chosen)
-    n = n or N_RESAMPLES
-    rng = np.random.default_rng(SEED)
+    n = n or finding.N_RESAMPLES
+    rng = np.random.default_rng(finding.SEED)
     reached = sum(
         mean(rng.choice(len(points), len(chosen), replace=False)) <= value for _ in range(n)
     )
