@@ -75,6 +75,10 @@ TEST_ACCURACY = "test_accuracy"
 ACCURACY_METRICS = (VALIDATION_ACCURACY, "accuracy", TEST_ACCURACY, TRAIN_ACCURACY)
 """The first of these that an ensemble has is the accuracy that measures and graphs use."""
 LOSS_METRICS = (VALIDATION_LOSS, "loss", TEST_LOSS, TRAIN_LOSS)
+WEIGHT_NORM = "weight_norm:"
+"""Begins the name of a parameter's L2 norm at the recorded steps: ``weight_norm:conv1.weight``."""
+GRADIENT_NORM = "gradient_norm:"
+"""Likewise of the loss's gradient; a diverged run has none."""
 
 # -- field data of the "Runs" data set ----------------------------------------------------------
 HYPER_PARAMETERS_FIELD = "hyper_parameters"

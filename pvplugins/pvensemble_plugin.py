@@ -47,7 +47,7 @@ def _import_proxies():
         _load_package("pvensemble_proxies", _HERE / "proxies")
         modules = [
             importlib.import_module(f"pvensemble_proxies.{name}")
-            for name in ("readers", "filters", "plots", "topology", "similarity")
+            for name in ("readers", "filters", "plots", "topology", "similarity", "dynamics")
         ]
     except ImportError as error:
         raise RuntimeError(

@@ -61,6 +61,7 @@ def make_ensemble(
     categorical: bool = False,
     finish: bool = True,
     kinds: Sequence[str] = KINDS,
+    norms: bool = False,
 ) -> Truth:
     """Write an ensemble and return what is in it.
 
@@ -88,6 +89,8 @@ def make_ensemble(
     kinds : sequence of str
         What is recorded of every layer, see `tensor`; with activations two probe images of 7 x 7,
         counted in thousandths, at the first recorded step.
+    norms : bool
+        Record the norms of every layer's weight and gradient, see `norm`.
     """
     steps = np.asarray(steps, np.int64)
     truth = _truth(path, n_lr, n_momentum, steps, recorded_steps, diverged, categorical, finish)
@@ -102,7 +105,7 @@ def make_ensemble(
         for indices in truth.groups:
             layers = [replace(layer, kinds=tuple(kinds)) for layer in LAYERS]
             group = writer.create_group(_runs(truth, indices, sessions), layers)
-            _write_group(group, truth, indices, diverged, finish)
+            _write_group(group, truth, indices, diverged, finish, norms)
             group.close()
         writer.finish()
     return truth
@@ -151,6 +154,29 @@ def tensor(layer: LayerInfo, kind: str, step: int, indices: np.ndarray) -> np.nd
     return run + np.float32(step / 1000) + place + np.float32(10 * schema.KINDS.index(kind))
 
 
+def norm(layer: LayerInfo, kind: str, step: int, indices: np.ndarray) -> np.ndarray:
+    """Return the norms (n_runs,) that are recorded of some runs.
+
+    Of the weight 2 + 0.1 (run + 1) (step / 10)^0.5 times the number of the layer, of the gradient
+    its inverse.
+    """
+    number = 1 + [one.name for one in LAYERS].index(layer.name)
+    weight = number * (2 + 0.1 * (np.asarray(indices) + 1.0) * (step / 10) ** 0.5)
+    return weight if kind == schema.WEIGHT_NORM else 1 / weight
+
+
+def _norms(group, truth: Truth, indices, diverged, step: int) -> dict:
+    """Return the metrics of norms at a step; a run that has diverged has no gradient."""
+    metrics = {}
+    for layer in group.layers:
+        for kind in (schema.WEIGHT_NORM, schema.GRADIENT_NORM):
+            values = norm(layer, kind, step, indices)
+            if kind == schema.GRADIENT_NORM and step > truth.steps[-1] // 2:
+                values = np.where(np.isin(indices, diverged), np.nan, values)
+            metrics[f"{kind}{layer.name}.weight"] = ([step], values[None])
+    return metrics
+
+
 def _truth(path, n_lr, n_momentum, steps, recorded, diverged, categorical, finish) -> Truth:
     rates = np.repeat(np.geomspace(1e-3, 1e-1, n_lr), n_momentum)
     momenta = np.tile(np.linspace(0.0, 0.9, n_momentum), n_lr)
@@ -187,7 +213,7 @@ def _runs(truth: Truth, indices: np.ndarray, sessions: int) -> list[RunInfo]:
     ]
 
 
-def _write_group(group, truth: Truth, indices, diverged, finish: bool) -> None:
+def _write_group(group, truth: Truth, indices, diverged, finish: bool, norms: bool) -> None:
     here = range(len(indices))
     group.set_states(here, schema.RUNNING, step=0)
     stops = sorted({*truth.recorded_steps, int(truth.steps[-1])})
@@ -198,6 +224,8 @@ def _write_group(group, truth: Truth, indices, diverged, finish: bool) -> None:
             schema.VALIDATION_ACCURACY: (truth.steps[rows], truth.accuracy[indices][:, rows].T),
             schema.VALIDATION_LOSS: (truth.steps[rows], truth.loss[indices][:, rows].T),
         }
+        if norms and stop in truth.recorded_steps:
+            metrics.update(_norms(group, truth, indices, diverged, stop))
         tensors = {}
         if stop in truth.recorded_steps:
             tensors = {
@@ -208,7 +236,8 @@ def _write_group(group, truth: Truth, indices, diverged, finish: bool) -> None:
             if stop == truth.recorded_steps[0] and schema.ACTIVATION in group.layers[0].kinds:
                 images = np.arange(2 * 49, dtype=np.float32).reshape(1, 1, 2, 7, 7) / 1000
                 tensors[schema.PROBE_IMAGES] = images
-        group.commit(stop, tensors, metrics if rows.any() else {})
+        metrics = {name: (at, values) for name, (at, values) in metrics.items() if len(at)}
+        group.commit(stop, tensors, metrics)
         done = stop
     bad = [i for i in here if indices[i] in diverged]
     good = [i for i in here if i not in bad]

@@ -27,7 +27,7 @@ from pvensemble.filters.plot_panels import draw_map, draw_pair_titles
 from pvensemble.numerics.axis_scales import is_text, make_axis
 from pvensemble.numerics.binning import Bins, CellShares, bin_axis, share_cells
 from pvensemble.vtkdata.arrays import add_field, to_vtk
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData, copy_fields, repeat_columns
 
 ONE_PAIR, ALL_PAIRS = "one pair", "all pairs"
 LAYOUTS = (ONE_PAIR, ALL_PAIRS)
@@ -188,7 +188,7 @@ def write_cells(output: vtkPolyData, runs: RunsData, maps: list[Map]) -> None:
     points[:, :, 1] = boxes[:, [1, 1, 3, 3]]
     output.SetPoints(vtk_points(points.reshape(-1, 3)))
     output.SetPolys(cell_array_from_sizes(np.full(len(boxes), 4)))
-    _repeat_arrays(runs.polydata.GetCellData(), output.GetCellData(), runs.n_runs, len(maps))
+    repeat_columns(runs.polydata.GetCellData(), output.GetCellData(), runs.n_runs, len(maps))
     cell_data = output.GetCellData()
     mean = np.concatenate([drawn.shares.mean for drawn in maps])
     count = np.concatenate([drawn.shares.count for drawn in maps]).astype(np.int64)
@@ -200,22 +200,6 @@ def write_cells(output: vtkPolyData, runs: RunsData, maps: list[Map]) -> None:
     add_field(field, N_PAIRS, np.array([len(maps)]))
     add_field(field, PAIR_X, [drawn.x_name for drawn in maps])
     add_field(field, PAIR_Y, [drawn.y_name for drawn in maps])
-
-
-def _repeat_arrays(source, target, n_runs: int, n_maps: int) -> None:
-    """Hand all cell arrays on, repeated for every map."""
-    if n_maps == 1:
-        target.ShallowCopy(source)
-        return
-    for k in range(source.GetNumberOfArrays()):
-        array = source.GetAbstractArray(k)
-        copy = array.NewInstance()
-        copy.SetName(array.GetName())
-        copy.SetNumberOfComponents(array.GetNumberOfComponents())
-        copy.SetNumberOfTuples(n_runs * n_maps)
-        for pair in range(n_maps):
-            copy.InsertTuples(pair * n_runs, n_runs, 0, array)
-        target.AddArray(copy)
 
 
 def dot_places(drawn: Map, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

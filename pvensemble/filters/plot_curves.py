@@ -23,7 +23,7 @@ from pvensemble.filters.plot_geometry import (
 from pvensemble.filters.plot_glyphs import glyph_outline
 from pvensemble.filters.plot_time_panels import Panel
 from pvensemble.numerics.runs import parse_runs
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData, copy_fields, repeat_columns
 
 WIDTH, HEIGHT = 16.0, 9.0
 
@@ -47,10 +47,15 @@ def drawn_runs(text: str, n_runs: int) -> np.ndarray:
     return drawn
 
 
-def curve_places(curves: Curves, panel: Panel) -> list[np.ndarray]:
-    """Return for each run the corners (n, 2) of its curve, none for runs that are not drawn."""
-    x = panel.x(curves.steps)
+def curve_places(curves: Curves, panel: Panel | None) -> list[np.ndarray]:
+    """Return for each run the corners (n, 2) of its curve, none for runs that are not drawn.
+
+    Without a panel none is drawn.
+    """
     empty = np.empty((0, 2))
+    if panel is None:
+        return [empty] * len(curves.values)
+    x = panel.x(curves.steps)
     places = []
     for values, is_drawn in zip(curves.values, curves.drawn):
         usable = ~np.isnan(values) if is_drawn else None
@@ -86,16 +91,20 @@ def draw_group_ends(
 
 
 def write_curves(output: vtkPolyData, runs: RunsData, places: list[np.ndarray]) -> np.ndarray:
-    """Write points and all arrays of the runs; return the number of points of each run."""
+    """Write points and all arrays of the runs; return the number of points of each cell.
+
+    With several places a run, cell k * n_runs + i is run i.
+    """
+    n_times = len(places) // max(runs.n_runs, 1)
     sizes = np.array([len(place) for place in places], np.int64)
     points = np.zeros((int(sizes.sum()), 3), np.float32)
     if len(points):
         points[:, :2] = np.concatenate(places)
         if runs.group is not None:
             z = np.where(runs.group >= 0, Z_GROUP, Z_DATA)
-            points[:, 2] = np.repeat(z, sizes)
+            points[:, 2] = np.repeat(np.tile(z, n_times), sizes)
     output.SetPoints(vtk_points(points))
-    output.GetCellData().ShallowCopy(runs.polydata.GetCellData())
+    repeat_columns(runs.polydata.GetCellData(), output.GetCellData(), runs.n_runs, n_times)
     copy_fields(runs.polydata, output)
     return sizes
 

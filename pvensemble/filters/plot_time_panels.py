@@ -11,7 +11,7 @@ from pvensemble.filters.plot_geometry import DARK, LIGHT, RED, Z_GRID, Sketch
 from pvensemble.filters.plot_text import CAP_HEIGHT, text_width
 from pvensemble.numerics.axis_scales import LOG
 from pvensemble.numerics.curves import CurveScale
-from pvensemble.numerics.ticks import Tick, nice_ticks, number_labels, thin
+from pvensemble.numerics.ticks import Tick, log_ticks, nice_ticks, number_labels, thin
 
 _TICK = 0.3
 STEPS_TITLE = "training step"
@@ -19,7 +19,10 @@ STEPS_TITLE = "training step"
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel from (0, bottom) to (width, top), steps ``first`` to ``last``."""
+    """A panel from (0, bottom) to (width, top), steps ``first`` to ``last``.
+
+    On a logarithmic axis of steps ``first`` is positive, and earlier steps stand where it does.
+    """
 
     name: str
     width: float
@@ -28,9 +31,13 @@ class Panel:
     first: float
     last: float
     scale: CurveScale
+    log_steps: bool = False
 
     def x(self, steps) -> np.ndarray:
         """Return steps as plot coordinates."""
+        if self.log_steps:
+            steps = np.maximum(np.asarray(steps, np.float64), self.first)
+            return np.log(steps / self.first) / np.log(self.last / self.first) * self.width
         return (np.asarray(steps, np.float64) - self.first) / (self.last - self.first) * self.width
 
     def y(self, values) -> np.ndarray:
@@ -76,12 +83,13 @@ def draw_panel(sketch: Sketch, panel: Panel, size: float, *, with_steps: bool) -
     sketch.text(name, x, y, fitting, align="center", angle=90.0)
     if with_steps:
         y = panel.bottom - (2 * _TICK + CAP_HEIGHT + 0.7) * size
-        sketch.text(STEPS_TITLE, 0.5 * panel.width, y, size, align="center", valign="top")
+        title = f"{STEPS_TITLE} (log)" if panel.log_steps else STEPS_TITLE
+        sketch.text(title, 0.5 * panel.width, y, size, align="center", valign="top")
 
 
 def _step_ticks(panel: Panel, size: float) -> list[Tick]:
     """Return ticks at round steps that have room for their labels."""
-    steps = nice_ticks(panel.first, panel.last, 9)
+    steps = (log_ticks if panel.log_steps else nice_ticks)(panel.first, panel.last, 9)
     steps = steps[steps == np.round(steps)]
     labels = number_labels(steps, digits=12)
     widest = max((text_width(label, size) for label in labels), default=0.0)
@@ -90,11 +98,11 @@ def _step_ticks(panel: Panel, size: float) -> list[Tick]:
     return thin(ticks, (widest + size) / panel.width)
 
 
-def draw_note(sketch: Sketch, panel: Panel, size: float) -> None:
-    """Say how many runs leave the panel at its top."""
+def draw_note(sketch: Sketch, panel: Panel, size: float, what: str = "run") -> None:
+    """Say how many runs, or whatever has a curve, leave the panel at its top."""
     if panel.scale.n_cut == 0:
         return
-    runs = "1 run goes" if panel.scale.n_cut == 1 else f"{panel.scale.n_cut} runs go"
+    runs = f"1 {what} goes" if panel.scale.n_cut == 1 else f"{panel.scale.n_cut} {what}s go"
     largest = panel.scale.largest
     far = number_labels([largest], digits=2)[0] if np.isfinite(largest) else "infinity"
     text = f"{runs} above the scale, up to {far}"

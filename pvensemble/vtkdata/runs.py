@@ -135,6 +135,31 @@ def copy_fields(runs: vtkPolyData, output: vtkDataObject) -> None:
             field.RemoveArray(name)
 
 
+def repeat_columns(source: vtkCellData, target: vtkCellData, n_runs: int, n_times: int) -> None:
+    """Hand all columns on, repeated for plots in which a run has several cells.
+
+    Parameters
+    ----------
+    source : vtkCellData
+        Of the "Runs" data set.
+    target : vtkCellData
+        Gets n_times * n_runs values of each: cell k * n_runs + i is run i.
+    n_runs, n_times : int
+    """
+    if n_times == 1:
+        target.ShallowCopy(source)
+        return
+    for k in range(source.GetNumberOfArrays()):
+        array = source.GetAbstractArray(k)
+        copy = array.NewInstance()
+        copy.SetName(array.GetName())
+        copy.SetNumberOfComponents(array.GetNumberOfComponents())
+        copy.SetNumberOfTuples(n_runs * n_times)
+        for time in range(n_times):
+            copy.InsertTuples(time * n_runs, n_runs, 0, array)
+        target.AddArray(copy)
+
+
 def add_measure(runs: vtkPolyData, name: str, values: np.ndarray) -> None:
     """Add a measure (n_runs,) as a column and note its name in the field ``measures``.
 

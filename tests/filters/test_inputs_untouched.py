@@ -72,8 +72,9 @@ def fingerprint(data):
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     path = tmp_path_factory.mktemp("untouched") / "grid.pvens"
-    kinds = ("correlation", "activation", "gram")
-    make_ensemble(path, n_lr=3, n_momentum=3, categorical=True, diverged=(2,), kinds=kinds)
+    kinds = ("weight", "gradient", "correlation", "activation", "gram")
+    options = {"categorical": True, "diverged": (2,), "kinds": kinds, "norms": True}
+    make_ensemble(path, n_lr=3, n_momentum=3, **options)
     reader = EnsembleReader()
     reader.SetFileName(str(path))
     reader.UpdateInformation()
