@@ -14,6 +14,7 @@ DATA_SUFFIX = ".pvens.d"
 INDEX_FILE = "index.pvj"
 RUNS_FILE = "runs.csv"
 METRICS_DIR = "metrics"
+SURFACES_DIR = "surfaces"
 TENSOR_SUFFIX = ".vtkhdf"
 SERIES_SUFFIX = ".vtkhdf.series"
 

@@ -36,6 +36,7 @@ def as_text(summary: dict) -> str:
         f"  metrics           {_join(summary['metrics'])}",
         f"  layers            {_join(summary['layers'])}",
         f"  kinds             {_join(summary['kinds'])}",
+        f"  loss surfaces     {_join(summary['surfaces'])}",
         f"  recorded steps    {steps_text(summary['recorded_steps'])}",
         f"  size              {size_text(summary['bytes'])}",
         "  versions          " + ", ".join(f"{k} {v}" for k, v in summary["versions"].items()),

@@ -12,6 +12,7 @@ from pvensemble.store.records import (
     RunInfo,
     SessionInfo,
 )
+from pvensemble.store.surfaces import LossSurface
 from pvensemble.store.writer import EnsembleWriter
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "GroupWriter",
     "HyperParameter",
     "LayerInfo",
+    "LossSurface",
     "RunInfo",
     "SessionInfo",
 ]

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvensemble.errors import CorruptFileError, StoreError
-from pvensemble.schema import INDEX_FILE, RUNS_FILE, SERIES_SUFFIX, tensor_name
+from pvensemble.schema import (
+    INDEX_FILE,
+    RUNS_FILE,
+    SERIES_SUFFIX,
+    SURFACES_DIR,
+    tensor_name,
+)
 from pvensemble.store.derived import series_text
 from pvensemble.store.ensemble import is_group
 from pvensemble.store.files import is_temporary, read_file
 from pvensemble.store.group_index import GroupIndex
 from pvensemble.store.journal import parse
 from pvensemble.store.manifest import data_directory, manifest_path, read_manifest
+from pvensemble.store.surfaces import INDEX_SUFFIX, vouched_files
 from pvensemble.store.verified import read_verified
 
 PROBLEM = "problem"
@@ -68,6 +75,8 @@ def check_ensemble(path: object) -> Report:
         for entry in sorted(directory.iterdir()):
             if is_group(entry.name) and entry.is_dir():
                 checker.group(entry)
+            elif entry.name == SURFACES_DIR and entry.is_dir():
+                checker.surfaces(entry)
             elif entry.name != RUNS_FILE and not is_temporary(entry.name):
                 checker.note(entry, "does not belong to the ensemble")
     return Report(checker.n_files, checker.n_bytes, tuple(checker.findings))
@@ -95,14 +104,30 @@ class _Checker:
         checkpoints = {entry.name for _, entry in index.checkpoints}
         expected = {e.name: e for e in index.files() if e.name not in checkpoints}
         for entry in expected.values():
-            try:
-                read_verified(directory / entry.name, entry, always=True)
-                self.n_files += 1
-                self.n_bytes += entry.size
-            except StoreError as error:
-                self.problem(directory / entry.name, _reason(error))
+            self._file(directory / entry.name, entry)
         self._series(directory, index)
         self._strangers(directory, index, set(expected) | checkpoints)
+
+    def surfaces(self, directory: Path) -> None:
+        known = set()
+        for path, entry, problem in vouched_files(directory):
+            known.add(path)
+            if entry is None:
+                self.problem(path, problem)
+            else:
+                self._file(path, entry)
+        for path in sorted(directory.iterdir()):
+            if path not in known and path.suffix != INDEX_SUFFIX:
+                unfinished = is_temporary(path.name)
+                self.note(path, "an unfinished write" if unfinished else "no index knows this file")
+
+    def _file(self, path: Path, entry: object) -> None:
+        try:
+            read_verified(path, entry, always=True)
+            self.n_files += 1
+            self.n_bytes += entry.size
+        except StoreError as error:
+            self.problem(path, _reason(error))
 
     def _index(self, directory: Path) -> GroupIndex | None:
         path = directory / INDEX_FILE

@@ -27,6 +27,7 @@ from pvensemble.store.manifest import (
     merge_named,
 )
 from pvensemble.store.records import Curve, HyperParameter, SessionInfo
+from pvensemble.store.surfaces import LossSurface, read_surface, surface_names
 from pvensemble.store.table import run_table
 
 
@@ -230,6 +231,22 @@ class Ensemble:
             values[rows, group.run_indices[None, here]] = part[:, here]
         return Curve(steps, values.T)
 
+    def surfaces(self) -> list[str]:
+        """Return the names of the loss surfaces, the one written last at the end."""
+        return surface_names(self.path)
+
+    def surface(self, name: str = "") -> LossSurface:
+        """Return a loss surface, the newest one when no name is given.
+
+        Raises
+        ------
+        NotRecordedError
+            There is none, or none of that name.
+        CorruptFileError
+            A file is missing or damaged.
+        """
+        return read_surface(self.path, name)
+
     def summary(self) -> dict:
         """Return what `pvensemble info --json` prints."""
         states = Counter(
@@ -250,6 +267,7 @@ class Ensemble:
             "layers": self.layers,
             "kinds": [k for k in KINDS if k in kinds] + sorted(kinds - {*KINDS}),
             "metrics": self.metric_names,
+            "surfaces": self.surfaces(),
             "recorded_steps": self.recorded_steps,
             "groups": [_group_summary(g) for g in self.groups],
             "bytes": self.path.stat().st_size + sum(g.n_bytes for g in self.groups),
