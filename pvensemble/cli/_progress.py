@@ -24,11 +24,19 @@ class ProgressDisplay:
         Where to write, usually standard error.
     clock
         Seconds; replaced by tests.
+    line
+        What a moment is in one line; of a training when omitted.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        line: Callable[[Any], str] | None = None,
+    ) -> None:
         self._stream = stream
         self._clock = clock
+        self._text = line or progress_line
         self._rewrite = stream.isatty() and os.environ.get("TERM") != "dumb"
         self._shown: float | None = None
         self._width = 0
@@ -40,7 +48,7 @@ class ProgressDisplay:
         if progress.message and progress.message != self._message:
             self._line(progress.message)
         self._message = progress.message
-        self._last = progress_line(progress)
+        self._last = self._text(progress)
         interval = TERMINAL_INTERVAL if self._rewrite else LOG_INTERVAL
         now = self._clock()
         if self._shown is None or now - self._shown >= interval:

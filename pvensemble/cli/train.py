@@ -136,7 +136,7 @@ def _train(config: TrainConfig, path: Path, args: argparse.Namespace) -> int:
     from pvensemble.train.trainer import train
 
     display = ProgressDisplay(sys.stderr)
-    with _stop_on_signals() as stop:
+    with stop_on_signals() as stop:
         try:
             result = train(
                 config,
@@ -189,7 +189,7 @@ def resume_command(args: argparse.Namespace) -> str:
 
 
 @contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """Turn the first SIGINT or SIGTERM into a flag; a second one acts as usual."""
     stop = threading.Event()
     before = {}

@@ -15,7 +15,7 @@ from pvensemble.store import HyperParameter, SessionInfo
 from pvensemble.train.config import TrainConfig, to_dict
 from pvensemble.train.config.keys import columns
 
-_PLACES = ("text", "overrides", "file", "data.dir", "train.engine")
+_PLACES = ("text", "overrides", "file", "data.dir", "model.path", "train.engine")
 """Parts of a configuration that do not change what is trained or recorded, and the engine: an
 ensemble goes on with the one that it was begun with."""
 
@@ -79,16 +79,21 @@ def check_same(stored: Mapping, config: TrainConfig, path: object) -> None:
     ConfigError
         The message names every difference.
     """
+    found = differences(stored, config)
+    if found:
+        raise ConfigError(
+            f"{path}: cannot resume with another configuration: {found}; give another name, or the "
+            "configuration it was made with"
+        )
+
+
+def differences(stored: Mapping, config: TrainConfig) -> str:
+    """Return in what a configuration differs from that of an ensemble, "" for nothing."""
     old = _flat(stored.get("config", {}))
     new = _flat(json.loads(json.dumps(to_dict(config), default=str)))
     keys = [k for k in {**old, **new} if not k.startswith(_PLACES) and old.get(k) != new.get(k)]
-    if keys:
-        shown = "; ".join(f"{k} was {old.get(k)!r}, now {new.get(k)!r}" for k in keys[:6])
-        more = f"; and {len(keys) - 6} more" if len(keys) > 6 else ""
-        raise ConfigError(
-            f"{path}: cannot resume with another configuration: {shown}{more}; give another name, "
-            "or the configuration it was made with"
-        )
+    more = f"; and {len(keys) - 6} more" if len(keys) > 6 else ""
+    return "; ".join(f"{k} was {old.get(k)!r}, now {new.get(k)!r}" for k in keys[:6]) + more
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

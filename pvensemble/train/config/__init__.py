@@ -1,6 +1,6 @@
 """A training configuration: read, checked, immutable."""
 
-from pvensemble.train.config.file import load_config, preset_names
+from pvensemble.train.config.file import load_config, preset_names, read_config
 from pvensemble.train.config.runs import RunSettings, RunSpec
 from pvensemble.train.config.session import SessionConfig
 from pvensemble.train.config.tables import (
@@ -25,5 +25,6 @@ __all__ = [
     "TrainSettings",
     "load_config",
     "preset_names",
+    "read_config",
     "to_dict",
 ]

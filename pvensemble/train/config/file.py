@@ -61,14 +61,35 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> tables.Tra
     path, label = _find(source)
     try:
         text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{label}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{label}: not a TOML file: {error}") from error
+    return read_config(text, label, overrides, directory=path.parent)
+
+
+def read_config(
+    text: str, label: str, overrides: Sequence[str] = (), *, directory: Path | None = None
+) -> tables.TrainConfig:
+    """Read a configuration from the text of a TOML file that messages call ``label``.
+
+    Parameters
+    ----------
+    directory
+        Where the file lies: the user's own models are looked for there.
+
+    Raises
+    ------
+    ConfigError
+        As `load_config`.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{label}: not a TOML file: {error}") from error
     for override in overrides:
         _override(document, override, label)
-    config = parse_config(document, label, directory=path.parent, text=text)
+    config = parse_config(document, label, directory=directory, text=text)
     object.__setattr__(config, "overrides", tuple(overrides))
     return config
 

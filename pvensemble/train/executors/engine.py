@@ -15,7 +15,7 @@ from pvensemble.train.executors.sequential import train_share
 
 def train_job(job: Job, data: DeviceData, control: Control, *, vectorized: bool) -> Iterator[Event]:
     """Train the runs of a job; a model that cannot be vectorized is trained one run at a time."""
-    with _gpu_arithmetic(data.device, job.settings[0].precision):
+    with gpu_arithmetic(data.device, job.settings[0].precision):
         yield from _train_job(job, data, control, vectorized)
 
 
@@ -55,7 +55,7 @@ def worker_arithmetic(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _gpu_arithmetic(device: torch.device, precision: str) -> Iterator[None]:
+def gpu_arithmetic(device: torch.device, precision: str) -> Iterator[None]:
     """Use TF32 on a GPU where the configuration says so and nowhere else; undone afterwards."""
     if device.type != "cuda":
         yield
