@@ -81,6 +81,8 @@ WEIGHT_NORM = "weight_norm:"
 GRADIENT_NORM = "gradient_norm:"
 """Likewise of the loss's gradient; a diverged run has none."""
 
+N_FILTERS_PREFIX = "n_filters:"
+
 # -- field data of the "Runs" data set ----------------------------------------------------------
 HYPER_PARAMETERS_FIELD = "hyper_parameters"
 """vtkStringArray: names of the hyper-parameter columns, in order."""
@@ -119,6 +121,11 @@ def curve_array(metric: str) -> str:
 def steps_array(metric: str) -> str:
     """Name of the field array of the steps at which a metric was evaluated, shape (n_steps,)."""
     return STEPS_PREFIX + metric
+
+
+def n_filters_metric(layer: str) -> str:
+    """Name of the metric that counts the filters of a layer whose filters may be merged."""
+    return N_FILTERS_PREFIX + layer
 
 
 def tensor_name(layer: str, kind: str) -> str:

@@ -39,6 +39,7 @@ def as_text(summary: dict) -> str:
         f"  loss surfaces     {_join(summary['surfaces'])}",
         f"  recorded steps    {steps_text(summary['recorded_steps'])}",
         f"  size              {size_text(summary['bytes'])}",
+        *_merges(summary["merges"]),
         "  versions          " + ", ".join(f"{k} {v}" for k, v in summary["versions"].items()),
     ]
     for group in summary["groups"]:
@@ -60,6 +61,15 @@ def as_text(summary: dict) -> str:
                 f"{first['step']}: {first['reason']}"
             )
     return "\n".join(lines)
+
+
+def _merges(merges: dict) -> list[str]:
+    if not merges["n_events"]:
+        return []
+    return [
+        f"  merged            {merges['n_filters']} filters in {merges['n_runs']} runs "
+        "(see `pvensemble merges`)"
+    ]
 
 
 def steps_text(steps: list) -> str:

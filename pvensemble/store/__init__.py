@@ -9,6 +9,7 @@ from pvensemble.store.records import (
     Curve,
     HyperParameter,
     LayerInfo,
+    MergeEvent,
     RunInfo,
     SessionInfo,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "HyperParameter",
     "LayerInfo",
     "LossSurface",
+    "MergeEvent",
     "RunInfo",
     "SessionInfo",
 ]

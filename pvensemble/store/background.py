@@ -15,6 +15,7 @@ import numpy as np
 
 from pvensemble.errors import StoreError
 from pvensemble.store.group_writer import GroupWriter
+from pvensemble.store.records import MergeEvent
 
 QUEUE_FULL = "the disk cannot keep up: the queue of steps to write was full"
 
@@ -94,6 +95,13 @@ class BackgroundWriter:
             self._records.append(
                 (self.group.set_states, arguments, {"step": step, "reason": reason})
             )
+        self._put(False, self._store_records)
+
+    def add_merges(self, events: Sequence[MergeEvent]) -> None:
+        """As `GroupWriter.add_merges`, in order with the steps; repeated while the disk is full."""
+        self._settle()
+        with self._lock:
+            self._records.append((self.group.add_merges, (list(events),), {}))
         self._put(False, self._store_records)
 
     def write_checkpoint(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from pvensemble.store.manifest import (
     find_ensemble,
     merge_named,
 )
-from pvensemble.store.records import Curve, HyperParameter, SessionInfo
+from pvensemble.store.records import Curve, HyperParameter, MergeEvent, SessionInfo
 from pvensemble.store.surfaces import LossSurface, read_surface, surface_names
 from pvensemble.store.table import run_table
 
@@ -247,6 +248,19 @@ class Ensemble:
         """
         return read_surface(self.path, name)
 
+    def merges(self) -> list[MergeEvent]:
+        """Return all filters that were merged during training, by step and run.
+
+        ``run`` is the run's index; runs that failed and were tried again are left out.
+        """
+        found = [
+            replace(event, run=int(group.run_indices[event.run]))
+            for group in self.groups
+            for event in group.index.merges
+            if group.run_indices[event.run] >= 0
+        ]
+        return sorted(found, key=lambda event: (event.step, event.run))
+
     def summary(self) -> dict:
         """Return what `pvensemble info --json` prints."""
         states = Counter(
@@ -269,6 +283,7 @@ class Ensemble:
             "metrics": self.metric_names,
             "surfaces": self.surfaces(),
             "recorded_steps": self.recorded_steps,
+            "merges": _merge_summary(self.merges()),
             "groups": [_group_summary(g) for g in self.groups],
             "bytes": self.path.stat().st_size + sum(g.n_bytes for g in self.groups),
             "versions": {
@@ -282,6 +297,14 @@ class Ensemble:
 def is_group(name: str) -> bool:
     """Whether a directory name in ``X.pvens.d`` is that of a group."""
     return name[:1] == "g" and name[1:].isascii() and name[1:].isdigit()
+
+
+def _merge_summary(events: list[MergeEvent]) -> dict:
+    return {
+        "n_events": len(events),
+        "n_runs": len({event.run for event in events}),
+        "n_filters": sum(event.n_filters[0] - event.n_filters[1] for event in events),
+    }
 
 
 def _group_summary(group: Group) -> dict:

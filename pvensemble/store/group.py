@@ -13,7 +13,7 @@ from pvensemble.store.files import unreadable
 from pvensemble.store.group_index import GroupIndex, SegmentEntry, TensorEntry
 from pvensemble.store.images import block, read_arrays
 from pvensemble.store.journal import parse
-from pvensemble.store.records import LayerInfo, RunInfo
+from pvensemble.store.records import LayerInfo, MergeEvent, RunInfo
 from pvensemble.store.tiling import untile
 from pvensemble.store.verified import read_verified
 
@@ -64,6 +64,11 @@ class Group:
     def layers(self) -> list[LayerInfo]:
         """The layers."""
         return list(self._index.layers)
+
+    @property
+    def merges(self) -> list[MergeEvent]:
+        """Filters that were merged during training; ``run`` is the position in the group."""
+        return list(self._index.merges)
 
     @property
     def skipped(self) -> list[tuple[int, str]]:

@@ -11,9 +11,11 @@ from pvensemble.schema import PROBE_IMAGES, STATES, WAITING
 from pvensemble.store.records import (
     HyperParameter,
     LayerInfo,
+    MergeEvent,
     RunInfo,
     SessionInfo,
     check_name,
+    merge_from_json,
     runs_from_json,
 )
 from pvensemble.store.tiling import tiled_shape
@@ -105,6 +107,8 @@ class GroupIndex:
     skipped : list of (step, reason)
     checkpoints : list of (step, FileEntry)
         In the order they were written.
+    merges : list of MergeEvent
+        In the order they were written.
     last_step : int
         Greatest step of any commit.
     """
@@ -125,6 +129,7 @@ class GroupIndex:
         self.states: list[RunState] = []
         self.skipped: list[tuple[int, str]] = []
         self.checkpoints: list[tuple[int, FileEntry]] = []
+        self.merges: list[MergeEvent] = []
         self.attempts: list[dict] = []
         self.last_step = 0
 
@@ -217,6 +222,14 @@ class GroupIndex:
     def _checkpoint(self, record: Mapping) -> None:
         self.checkpoints.append((int(record["step"]), _file(record)))
 
+    def _merge(self, record: Mapping) -> None:
+        known = {event.key for event in self.merges}
+        for event in map(merge_from_json, record["events"]):
+            if not 0 <= event.run < len(self.runs):
+                raise ValueError(f"a merge in run {event.run} of {len(self.runs)}")
+            if event.key not in known:
+                self.merges.append(event)
+
     def last_step_of(self, position: int) -> int:
         """Return the last step that a run took, as far as it is stored."""
         state = self.states[position]
@@ -241,4 +254,4 @@ class GroupIndex:
         )
 
 
-KNOWN_RECORDS = frozenset({"attempt", "commit", "state", "skip", "checkpoint"})
+KNOWN_RECORDS = frozenset({"attempt", "commit", "state", "skip", "checkpoint", "merge"})

@@ -20,7 +20,7 @@ from pvensemble.store.files import is_temporary
 from pvensemble.store.group_index import GroupIndex, runs_to_ranges
 from pvensemble.store.images import arrays_image, read_arrays
 from pvensemble.store.journal import Journal
-from pvensemble.store.records import Checkpoint, LayerInfo, RunInfo
+from pvensemble.store.records import Checkpoint, LayerInfo, MergeEvent, RunInfo, merge_to_json
 from pvensemble.store.staging import new_rows, stage_file, stage_rows, stage_tensor
 from pvensemble.store.verified import read_verified
 
@@ -190,6 +190,27 @@ class GroupWriter:
         }
         with self._lock:
             self._append(record)
+        self._on_commit()
+
+    def add_merges(self, events: Sequence[MergeEvent]) -> None:
+        """Record that filters were merged; events that are stored already are dropped.
+
+        Raises
+        ------
+        StoreError
+            A run is not in the group, or the system refuses.
+        """
+        with self._lock:
+            known = {event.key for event in self._index.merges}
+            fresh = [event for event in events if event.key not in known]
+            outside = [e.run for e in fresh if not 0 <= e.run < len(self._index.runs)]
+            if outside:
+                raise StoreError(
+                    f"group {self.name}: there is no run at position {outside[0]}; "
+                    f"expected 0 to {len(self._index.runs) - 1}"
+                )
+            if fresh:
+                self._append({"type": "merge", "events": [merge_to_json(e) for e in fresh]})
         self._on_commit()
 
     def skip(self, step: int, reason: str) -> None:

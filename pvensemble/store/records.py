@@ -109,6 +109,42 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class MergeEvent:
+    """Filters of one layer of one run became fewer at a step."""
+
+    run: int
+    """Position in the group; of an event of the whole ensemble, the run's index."""
+    step: int
+    layer: str
+    groups: tuple
+    """Numbers that the filters of each group had at step 0; the first stands for them from now."""
+    r: tuple
+    """Smallest correlation of two filters of each group."""
+    n_filters: tuple
+    """Filters of the layer before and after."""
+    accuracy: tuple
+    """On the evaluation images before and after, as a fraction; NaN where not measured."""
+    loss: tuple
+    """Likewise, in nats."""
+
+    def __post_init__(self) -> None:
+        groups = tuple(tuple(int(f) for f in group) for group in self.groups)
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "n_filters", tuple(int(n) for n in self.n_filters))
+        for name in ("r", "accuracy", "loss"):
+            values = (math.nan if v is None else float(v) for v in getattr(self, name))
+            object.__setattr__(self, name, tuple(values))
+        pairs = len(self.n_filters) == len(self.accuracy) == len(self.loss) == 2
+        if not pairs or len(self.r) != len(groups) or any(len(g) < 2 for g in groups):
+            raise StoreError(f"layer '{self.layer}', step {self.step}: {self} is no merge")
+
+    @property
+    def key(self) -> tuple:
+        """What identifies it in a group."""
+        return self.run, self.step, self.layer
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """State from which training goes on."""
 
@@ -190,6 +226,26 @@ def layer_to_json(layer: LayerInfo) -> dict:
         "shape": list(layer.shape),
         "kinds": list(layer.kinds),
     }
+
+
+def merge_to_json(event: MergeEvent) -> dict:
+    """Return the JSON form."""
+    numbers = {n: [encode_value(v) for v in getattr(event, n)] for n in ("r", "accuracy", "loss")}
+    return {
+        "run": int(event.run),
+        "step": int(event.step),
+        "layer": event.layer,
+        "groups": [list(group) for group in event.groups],
+        "n_filters": list(event.n_filters),
+        **numbers,
+    }
+
+
+def merge_from_json(entry: Mapping) -> MergeEvent:
+    """Return the event; raises KeyError, TypeError or ValueError when it is none."""
+    names = ("groups", "r", "n_filters", "accuracy", "loss")
+    run, step, layer = int(entry["run"]), int(entry["step"]), str(entry["layer"])
+    return MergeEvent(run, step, layer, *(entry[name] for name in names))
 
 
 def runs_to_json(runs: Sequence[RunInfo]) -> dict:

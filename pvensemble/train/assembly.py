@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pvensemble.errors import CorruptFileError
+from pvensemble.store import MergeEvent
+from pvensemble.store.records import merge_from_json, merge_to_json
 from pvensemble.train.executors.events import Report
 
 
@@ -28,11 +30,14 @@ class Stop:
         Name to (steps (n,) int64, values (n, n_runs) float64).
     tensors
         (layer, kind) to (n_runs, *shape).
+    merges
+        Filters that were merged on leaving it.
     """
 
     arrived: np.ndarray
     metrics: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     tensors: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    merges: list[MergeEvent] = field(default_factory=list)
 
 
 class Assembly:
@@ -88,6 +93,7 @@ class Assembly:
             if key not in stop.tensors:
                 stop.tensors[key] = np.zeros((self._n_runs, *values.shape[1:]), values.dtype)
             stop.tensors[key][where] = values
+        stop.merges += report.merges
         stop.arrived[where] = True
         return self._complete()
 
@@ -123,7 +129,8 @@ class Assembly:
             for i, values in enumerate(stop.tensors.values()):
                 arrays[f"stop{number}/tensor{i}"] = values.copy()
             names = {"metrics": list(stop.metrics), "tensors": [list(k) for k in stop.tensors]}
-            described.append({"step": step, **names})
+            merges = [merge_to_json(event) for event in stop.merges]
+            described.append({"step": step, **names, "merges": merges})
         return arrays, {"left": list(self._left), "stops": described}
 
     def restore(self, arrays: dict[str, np.ndarray], meta: dict) -> None:
@@ -145,4 +152,5 @@ class Assembly:
                 stop.metrics[name] = (np.array(arrays[f"stop{number}/steps{i}"]), values)
             for i, key in enumerate(description["tensors"]):
                 stop.tensors[tuple(key)] = np.array(arrays[f"stop{number}/tensor{i}"])
+            stop.merges += map(merge_from_json, description.get("merges", ()))
             self._pending[int(description["step"])] = stop

@@ -197,6 +197,8 @@ class GroupOutput:
             self._metrics.setdefault(name, []).append(rows)
         self._held_since = self._held_since or time.monotonic()
         last = step == self.job.schedule.steps
+        if stop.merges:
+            self._background.add_merges(stop.merges)
         if stop.tensors:
             if last:
                 self._background.flush()  # the last step is never the one that is skipped

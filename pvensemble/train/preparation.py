@@ -15,6 +15,7 @@ from pvensemble.store import Ensemble, EnsembleWriter, GroupWriter, LayerInfo, R
 from pvensemble.train.config import RunSpec, TrainConfig
 from pvensemble.train.data import load_data
 from pvensemble.train.executors.events import Job
+from pvensemble.train.group_layers import layers_of_group, merge_steps
 from pvensemble.train.models import any_model
 from pvensemble.train.native.choice import TORCH, EngineChoice, choose_engine, engine_of_group
 from pvensemble.train.provenance import (
@@ -23,12 +24,7 @@ from pvensemble.train.provenance import (
     provenance,
     session_infos,
 )
-from pvensemble.train.recording import (
-    network_shapes,
-    recorded_layers,
-    schedule_of,
-    unrecorded,
-)
+from pvensemble.train.recording import network_shapes, schedule_of, unrecorded
 from pvensemble.train.search import group_runs
 
 GROUP_SIZE = 1024
@@ -153,17 +149,21 @@ def make_job(
     engine: EngineChoice | None = None,
 ) -> Job:
     """Return the job of a group that nobody has begun; without ``engine``, torch trains it."""
-    settings = members[0].settings
+    of_runs = tuple(s.settings for s in members)
+    settings = of_runs[0]
     shape = data[settings.data].input_shape
-    model = any_model((s.settings for s in members), shape, data[settings.data].n_classes)
+    model = any_model(of_runs, shape, data[settings.data].n_classes)
     engine = engine_of_group(engine or EngineChoice(), model, settings, data[settings.data])
     notes = unrecorded(model, settings.model.name, config.record), engine.note
+    layers, reducible = layers_of_group(model, config, of_runs, torch.zeros(2, *shape))
+    merging = merge_steps(of_runs, len(data[settings.data].train))
     return Job(
         group=number,
         data=settings.data,
-        settings=tuple(s.settings for s in members),
-        schedule=schedule_of(config, settings.steps),
-        layers=recorded_layers(model, config.record, torch.zeros(2, *shape)),
+        settings=of_runs,
+        schedule=schedule_of(config, settings.steps, merging),
+        layers=layers,
+        reducible=reducible,
         positions=tuple(range(len(members))),
         dtype=config.record.dtype,
         probe=config.record.probe,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ class RecordedLayer:
     shape
         Shape of the weight.
     kinds
-        Which of ``schema.KINDS``.
+        Which of ``schema.KINDS``, and `schema.FILTER_GROUP` where filters may be merged.
     output
         Shape of its output for one image, (n_filters, *positions).
     overwritten
@@ -61,6 +61,8 @@ class RecordedLayer:
             return (self.output[0],) * 2
         if kind == schema.ACTIVATION:
             return (self.output[0], self.n_activations, *self.output[1:])
+        if kind == schema.FILTER_GROUP:
+            return self.shape[:1]
         return gram_shape(self.n_probe) if kind == schema.GRAM else self.shape
 
     @property
@@ -87,31 +89,34 @@ def recorded_layers(
     ConfigError
         When a name matches no module that has a weight.
     """
-    weighted = _weighted(model)
+    known = weighted(model)
     chosen: set[str] = set()
     for pattern in record.layers:
         if pattern == "all":
-            matches = list(weighted)
+            matches = list(known)
         elif pattern == "convolutions":
-            matches = [n for n, m in weighted.items() if isinstance(m, CONVOLUTIONS)]
+            matches = [n for n, m in known.items() if isinstance(m, CONVOLUTIONS)]
         else:
-            matches = fnmatch.filter(weighted, pattern)
+            matches = fnmatch.filter(known, pattern)
             if not matches:
-                hint = did_you_mean(pattern, weighted)
+                hint = did_you_mean(pattern, known)
                 raise ConfigError(f"record.layers: no layer with weights matches {pattern!r}{hint}")
         chosen.update(matches)
-    modules = {name: module for name, module in weighted.items() if name in chosen}
+    modules = {name: module for name, module in known.items() if name in chosen}
     outputs = {} if images is None else examine(model, modules, images)
-    return tuple(_layer(name, m, record, *outputs.get(name, ())) for name, m in modules.items())
+    return tuple(
+        described_layer(name, m, record, *outputs.get(name, ())) for name, m in modules.items()
+    )
 
 
-def _layer(
+def described_layer(
     name: str,
     module: nn.Module,
     record: RecordConfig,
     output: tuple[int, ...] = (),
     overwritten: bool = False,
 ) -> RecordedLayer:
+    """Return what is recorded of a module, given its output; without, no outputs are."""
     left_out = set() if output else {*schema.PROBED_KINDS}
     if not record.activation_images:
         left_out.add(schema.ACTIVATION)
@@ -127,7 +132,7 @@ def _layer(
     )
 
 
-def _weighted(model: nn.Module) -> dict[str, nn.Module]:
+def weighted(model: nn.Module) -> dict[str, nn.Module]:
     """Return the modules whose weight is more than a vector."""
     return {
         name: module
@@ -141,7 +146,7 @@ def unrecorded(model: nn.Module, model_name: str, record: RecordConfig) -> str:
     are wanted."""
     if not (record.kinds and record.layers) or recorded_layers(model, record, None):
         return ""
-    there = ", ".join(f"{name} ({type(m).__name__})" for name, m in _weighted(model).items())
+    there = ", ".join(f"{name} ({type(m).__name__})" for name, m in weighted(model).items())
     wanted = ", ".join(map(repr, record.layers))
     return (
         f"no tensors of model {model_name!r} will be recorded: record.layers is {wanted}, and "
@@ -177,14 +182,20 @@ class Schedule:
         return tuple(sorted({*self.recorded, *self.evaluated, *self.tested}))
 
 
-def schedule_of(config: TrainConfig, steps: int) -> Schedule:
-    """Return when runs of ``steps`` steps are recorded and evaluated."""
+def schedule_of(config: TrainConfig, steps: int, merging: Iterable[int] = ()) -> Schedule:
+    """Return when runs of ``steps`` steps are recorded and evaluated.
+
+    Parameters
+    ----------
+    merging
+        Steps at which a run merges filters: they are recorded and evaluated as well.
+    """
     tested = every(steps, config.evaluate.test_every) if config.evaluate.test_every else ()
-    recorded = every(steps, config.record.every)
+    recorded = tuple(sorted({*every(steps, config.record.every), *merging}))
     return Schedule(
         steps=steps,
         recorded=recorded,
-        evaluated=every(steps, config.evaluate.every),
+        evaluated=tuple(sorted({*every(steps, config.evaluate.every), *merging})),
         tested=tuple(sorted({*(s for s in tested if s), steps})),
         networks={"none": (), "last": (steps,), "all": recorded}[config.record.networks],
     )
@@ -218,6 +229,7 @@ def recording_size(config: TrainConfig, specs: Sequence, data_dir=None) -> Recor
     One model of every group is built for its shapes; its input shape comes from the data set.
     """
     from pvensemble.train.data import load_data
+    from pvensemble.train.group_layers import layers_of_group, merge_steps
     from pvensemble.train.models import any_model
     from pvensemble.train.search import group_runs
 
@@ -228,12 +240,14 @@ def recording_size(config: TrainConfig, specs: Sequence, data_dir=None) -> Recor
         data = sets.get(settings.data) or load_data(settings.data, data_dir)
         sets[settings.data] = data
         shape = data.input_shape
-        model = any_model((s.settings for s in members), shape, data.n_classes)
-        layers = recorded_layers(model, config.record, torch.zeros(2, *shape))
-        schedule = schedule_of(config, settings.steps)
+        of_runs = [s.settings for s in members]
+        model = any_model(of_runs, shape, data.n_classes)
+        layers, reducible = layers_of_group(model, config, of_runs, torch.zeros(2, *shape))
+        schedule = schedule_of(config, settings.steps, merge_steps(of_runs, len(data.train)))
         step = len(members) * step_bytes(layers, config.record.dtype)
         n_metrics = 2 * (schedule.steps + 1 + len(schedule.evaluated) + len(schedule.tested))
-        n_metrics += 2 * len(list(model.parameters())) * len(schedule.recorded)
+        per_stop = 2 * len(list(model.parameters())) + len(reducible)
+        n_metrics += per_stop * len(schedule.recorded)
         tensor_files = len(schedule.recorded) * sum(len(layer.kinds) for layer in layers)
         group_files = tensor_files + len(schedule.recorded)
         per_step += step
@@ -260,9 +274,18 @@ def network_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def network_vector(model: nn.Module) -> np.ndarray:
-    """Return all parameters and buffers of one network, (n_values,) float32."""
-    parts = [t.detach().float().cpu().contiguous() for t in model.state_dict().values()]
+def network_vector(
+    model: nn.Module, whole: Callable[[str, Tensor], Tensor] = lambda name, tensor: tensor
+) -> np.ndarray:
+    """Return all parameters and buffers of one network, (n_values,) float32.
+
+    Parameters
+    ----------
+    whole
+        Gives each of them, by name, its shape of step 0.
+    """
+    state = model.state_dict()
+    parts = [whole(n, t.detach()).float().cpu().contiguous() for n, t in state.items()]
     return torch.cat([t.reshape(-1) for t in parts]).numpy() if parts else np.zeros(0, np.float32)
 
 

@@ -23,6 +23,8 @@ from pvensemble.train.reducible import Reducible
 from pvensemble.train.taps import observing
 
 _OF_NORM = ("weight", "bias", "running_mean", "running_var")
+FACTOR_IMAGES = 64
+"""Images on which filters are compared with the mean that takes their place."""
 AVERAGED_SLOTS = ("square",)
 """Optimizer's buffers of squares: averaged wherever they belong to. The others are velocities and
 go the way of their parameter."""
@@ -94,6 +96,13 @@ class Reduction:
         full = split.new_zeros(shape)
         full.index_copy_(dim, torch.from_numpy(alive).to(tensor.device), split)
         return full.flatten(dim, dim + 1)
+
+    def shrink(self, model: nn.Module) -> None:
+        """Take out of a network in the shape of step 0 what is not there."""
+        state = model.state_dict()
+        replace_tensors(
+            model, {name: self.compact(name, state[name]) for name in self._axes if name in state}
+        )
 
     # -- merging -------------------------------------------------------------------------------
 
@@ -216,6 +225,7 @@ def merge_network(
     alive = reduction.alive(layer).tolist()
     tensors = reduction.merged_tensors(state, layer, groups)
     if images is not None:
+        images = images[:FACTOR_IMAGES]
         before = dict(zip(alive, _channels(model, reduction.layers[layer], len(alive), images)))
         _put(model, tensors, slots)
         gone = {f for group in groups for f in sorted(group)[1:]}

@@ -38,6 +38,24 @@ def lr_factor(settings: RunSettings, step: int) -> float:
     return s.end_factor + (1.0 - s.end_factor) * shape
 
 
+def reduce_steps(settings: RunSettings, n_train: int) -> tuple[int, ...]:
+    """Return the steps at which a run merges filters; never the last, after which none trains.
+
+    Parameters
+    ----------
+    n_train
+        Training images: without ``reduce.every``, filters are merged after each epoch, and at
+        least three times.
+    """
+    reduce, steps = settings.reduce, settings.steps
+    if reduce.threshold is None:
+        return ()
+    epoch = max(1, n_train // settings.batch_size)
+    every = reduce.every or min(epoch, max(1, steps // 4))
+    start = every if reduce.start is None else reduce.start
+    return tuple(range(start, steps, every))
+
+
 def lr_at(settings: RunSettings, step: int) -> float:
     """Return the learning rate of the update ``step`` (0 is the first)."""
     return settings.learning_rate * lr_factor(settings, step)

@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 
 from pvensemble.errors import ConfigError
-from pvensemble.train.config import DataConfig, RunSettings, RunSpec, SessionConfig, TrainConfig
+from pvensemble.train.config import (
+    DataConfig,
+    ReduceConfig,
+    RunSettings,
+    RunSpec,
+    SessionConfig,
+    TrainConfig,
+)
 from pvensemble.train.config.keys import run_settings, session_params
 from pvensemble.train.config.model_options import OPTIONS
 from pvensemble.train.config.session import Dimension, draw, grid_values
@@ -39,6 +46,8 @@ def run_id(settings: RunSettings) -> str:
     if name in OPTIONS:
         options = _changed(options, _defaults(OPTIONS[name]))
     values["data"] = _changed(values["data"], _defaults(DataConfig))
+    nothing = _defaults(ReduceConfig)
+    values["reduce"] = _changed(values["reduce"], nothing) or nothing
     values = _changed(values, _defaults(RunSettings))
     values["model"] = {"name": name, "options": dict(options)}
     return hashlib.sha256(canonical(values).encode()).hexdigest()[:16]
@@ -65,6 +74,7 @@ def _identity(settings: RunSettings) -> dict[str, Any]:
     values = dict(vars(settings))
     values["data"] = {k: v for k, v in vars(settings.data).items() if k != "dir"}
     values["model"] = {"name": settings.model.name, "options": dict(settings.model.options)}
+    values["reduce"] = dict(vars(settings.reduce))
     return values
 
 

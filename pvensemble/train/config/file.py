@@ -25,6 +25,7 @@ _PARTS = {
     "train": tables.TrainSettings,
     "evaluate": tables.EvaluateConfig,
     "record": tables.RecordConfig,
+    "reduce": tables.ReduceConfig,
 }
 
 

@@ -15,11 +15,12 @@ from pvensemble.train.config.tables import (
     MAX_STEPS,
     DataConfig,
     ModelConfig,
+    ReduceConfig,
     TrainConfig,
     TrainSettings,
 )
 
-SECTIONS = {"train": TrainSettings, "data": DataConfig}
+SECTIONS = {"train": TrainSettings, "data": DataConfig, "reduce": ReduceConfig}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,8 @@ class _Top:
 TOP = fields_of(_Top)
 _OF_ALL_RUNS = {"engine"}
 """Settings of ``[train]`` that are no setting of a single run."""
+_REDUCE = ("threshold", "every", "start")
+"""Settings of ``[reduce]`` of a single run; their short names would say too little."""
 _SETTINGS_NAMES = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 _RESERVED = {
     *schema.FIXED_COLUMNS,
@@ -58,6 +61,7 @@ def dotted_key(key: str, models: set[str], where: Where) -> str:
     tables = {"train": train, "model": options, "data": fields_of(DataConfig)}
     section, _, rest = key.partition(".")
     if rest:
+        tables["reduce"] = _REDUCE
         if rest in tables.get(section, ()) or (section == "model" and user):
             return key
         names = [f"{s}.{k}" for s, keys in tables.items() for k in keys]
@@ -114,6 +118,7 @@ def run_settings(config: TrainConfig, values: Mapping[str, Any], session: str) -
         "": {"steps": config.steps, "seed": config.seed},
         "train": dataclasses.asdict(config.train),
         "data": dataclasses.asdict(config.data),
+        "reduce": dataclasses.asdict(config.reduce),
     }
     name = values.get("model.name", config.model.name)
     same = name == config.model.name
@@ -129,9 +134,12 @@ def run_settings(config: TrainConfig, values: Mapping[str, Any], session: str) -
         del train[name_of_all]
     train["betas"] = (train.pop("beta1"), train.pop("beta2"))
     options = full_options(name, options, where.sub("model"))
-    data = DataConfig(**parts["data"])
     settings = RunSettings(
-        data=data, model=ModelConfig(name, options, config.model.path), **train, **parts[""]
+        data=DataConfig(**parts["data"]),
+        model=ModelConfig(name, options, config.model.path),
+        reduce=ReduceConfig(**parts["reduce"]) if parts["reduce"]["threshold"] else ReduceConfig(),
+        **train,
+        **parts[""],
     )
     check_settings(settings, where)
     return settings
@@ -142,6 +150,10 @@ def check_settings(settings: RunSettings, where: Where) -> None:
     s, data = settings, settings.data
     if s.optimizer == "sgd" and s.nesterov and s.momentum == 0:
         raise where.error("train.nesterov", "got true, allowed: only with momentum more than 0")
+    first = s.reduce.every if s.reduce.start is None else s.reduce.start
+    if first is not None and first >= s.steps:
+        key = "reduce.every" if s.reduce.start is None else "reduce.start"
+        raise where.error(key, f"got {first}, allowed: less than the {s.steps} steps of the run")
     if data.source == "npy" and not (data.train_images and data.train_labels):
         message = "missing; source 'npy' needs train_images and train_labels"
         raise where.error("data.train_images", message)
@@ -166,6 +178,7 @@ def columns(config: TrainConfig) -> dict[str, str]:
     """Return the column name of every searched key: its last part, where that is unique."""
     keys = searched_keys(config)
     short = {k: "model" if k == "model.name" else k.rpartition(".")[2] for k in keys}
+    short.update({k: k.replace(".", "_") for k in keys if k.startswith("reduce.")})
     counts = list(short.values())
     taken = {s for s in counts if counts.count(s) > 1} | _RESERVED
     return {k: k.replace(".", "_") if s in taken else s for k, s in short.items()}
@@ -186,8 +199,8 @@ def setting_value(settings: RunSettings, key: str) -> Any:
     section, _, rest = key.rpartition(".")
     if section == "model":
         return settings.model.name if rest == "name" else settings.model.options.get(rest)
-    if section == "data":
-        return getattr(settings.data, rest)
+    if section in ("data", "reduce"):
+        return getattr(getattr(settings, section), rest)
     if rest in _SETTINGS_NAMES:
         name, index = _SETTINGS_NAMES[rest]
         return getattr(settings, name)[index]

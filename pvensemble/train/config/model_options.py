@@ -118,7 +118,7 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
     """Turn nested tables ``model.width = …`` of a search space into dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        if key in ("model", "train", "data") and isinstance(value, Mapping):
+        if key in ("model", "train", "data", "reduce") and isinstance(value, Mapping):
             flat.update({f"{key}.{sub}": v for sub, v in value.items()})
         else:
             flat[key] = value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pvensemble.train.config.tables import DataConfig, ModelConfig
+from pvensemble.train.config.tables import DataConfig, ModelConfig, ReduceConfig
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class RunSettings:
 
     The learning rate at a step is ``schedules.lr_at(settings, step)``. ``betas`` and ``eps`` are
     used by Adam, ``alpha``, ``eps`` and ``momentum`` by RMSprop, ``momentum`` and ``nesterov`` by
-    SGD. ``seed`` seeds the initial weights and the data order.
+    SGD. ``seed`` seeds the initial weights and the data order. ``reduce`` is all default where
+    nothing is merged.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -37,6 +38,7 @@ class RunSettings:
     end_factor: float = 0.0
     bias_lr_multiplier: float = 1.0
     precision: str = "float32"
+    reduce: ReduceConfig = field(default_factory=ReduceConfig)
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,22 @@ class RecordConfig:
 
 
 @dataclass(frozen=True)
+class ReduceConfig:
+    """``[reduce]``: filters that do the same become one while training goes on.
+
+    Filters of a convolution of which every two correlate by at least ``threshold`` on the probe
+    images are merged (absent: never), every ``every`` steps (absent: an epoch, at most a quarter
+    of the training) from step ``start`` on (absent: ``every``). ``layers`` are names of
+    convolutions or patterns (absent: all).
+    """
+
+    threshold: float | None = setting(None, above=0, high=1)
+    every: int | None = setting(None, low=1)
+    start: int | None = setting(None, low=0)
+    layers: tuple[str, ...] = setting(())
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A whole training configuration.
 
@@ -158,6 +174,7 @@ class TrainConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
+    reduce: ReduceConfig = field(default_factory=ReduceConfig)
     sessions: tuple[SessionConfig, ...] = ()
     file: str = field(default="configuration", compare=False)
     text: str = field(default="", compare=False)

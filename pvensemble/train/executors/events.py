@@ -12,8 +12,10 @@ from typing import Union
 
 import numpy as np
 
+from pvensemble.store import MergeEvent
 from pvensemble.train.config import DataConfig, RunSettings
 from pvensemble.train.recording import RecordedLayer, Schedule
+from pvensemble.train.reducible import Reducible
 
 
 @dataclass
@@ -31,7 +33,8 @@ class RunState:
     rows
         (n, 2) float64: training loss and accuracy of the steps since the last stop.
     arrays
-        Parameters, buffers and optimizer slots by name.
+        Parameters, buffers and optimizer slots by name, in the shapes of step 0; and which filter
+        stands for which.
     """
 
     position: int
@@ -61,6 +64,8 @@ class Job:
         What computes the training steps on a CPU: ``torch`` or ``native``.
     parameters
         Shapes of what `schema.NETWORK` tensors hold, by name.
+    reducible
+        Layers in which runs may merge filters; () when no run of the group does.
     """
 
     group: int
@@ -76,6 +81,7 @@ class Job:
     notes: tuple[str, ...] = ()
     engine: str = "torch"
     parameters: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    reducible: tuple[Reducible, ...] = ()
 
     @property
     def optimizer(self) -> str:
@@ -102,6 +108,8 @@ class Report:
         NaN where a run was not measured.
     tensors
         (layer, kind) to (k, *shape); empty unless ``stop`` is a recorded step.
+    merges
+        Filters that were merged on leaving the stop.
     """
 
     group: int
@@ -109,6 +117,7 @@ class Report:
     positions: tuple[int, ...]
     metrics: dict[str, tuple[np.ndarray, np.ndarray]]
     tensors: dict[tuple[str, str], np.ndarray]
+    merges: list[MergeEvent] = field(default_factory=list)
 
 
 @dataclass

@@ -7,7 +7,7 @@ beats fusing runs on a CPU. What a run computes depends on its settings alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 
 import numpy as np
@@ -16,13 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pvensemble import schema
+from pvensemble.store import MergeEvent
 from pvensemble.train.data import batch_indices
 from pvensemble.train.executors.device_data import DeviceData
 from pvensemble.train.executors.evaluation import by_patches, evaluate
 from pvensemble.train.executors.events import Job, RunState, divergence
+from pvensemble.train.executors.merging import FilterMerging
 from pvensemble.train.models import build_model
 from pvensemble.train.native.engine import Engine
-from pvensemble.train.native.plan import plan_of
+from pvensemble.train.native.plan import Unsupported, plan_of
 from pvensemble.train.optimizers import (
     SLOTS,
     change,
@@ -34,6 +36,7 @@ from pvensemble.train.optimizers import (
 )
 from pvensemble.train.probing import Measured, Probing
 from pvensemble.train.recording import as_recorded, network_vector
+from pvensemble.train.reduction import Reduction
 from pvensemble.train.schedules import lr_at
 
 
@@ -66,15 +69,24 @@ class OneRun:
         self._probing = Probing(job.layers, self._by_patches)
         self._taps = self._probing.taps(self.model)
         self._random = draws_random_numbers(self.model, settings.model.name)
-        self._native: Engine | None = None
-        if job.engine == "native" and data.device.type == "cpu":
-            plan = plan_of(self.model, data.input_shape)
-            self._native = Engine(self.model, plan, data.train, settings.batch_size)
+        self._reduction = Reduction(job.reducible)
+        self._merging: FilterMerging | None = None
+        if job.reducible and settings.reduce.threshold is not None:
+            parts = self.model, self._reduction, job, settings, data
+            self._merging = FilterMerging(*parts, self._precision)
+        self._native = self._compiled()
         self.step, self.diverged, self.reason = 0, -1, ""
         self._rows: list[tuple[float, float]] = []
         self._frozen: dict[tuple[str, str], np.ndarray] = {}
         if position in job.states:
             self._restore(job.states[position])
+
+    def _compiled(self) -> Engine | None:
+        """Return what the compiled engine needs of the network as it is now."""
+        if self.job.engine != "native" or self.data.device.type != "cpu":
+            return None
+        plan = plan_of(self.model, self.data.input_shape)
+        return Engine(self.model, plan, self.data.train, self.settings.batch_size)
 
     # -- training ------------------------------------------------------------------------------
 
@@ -105,6 +117,28 @@ class OneRun:
             self._update()
         self.step += 1
         self._rows.clear()
+
+    def merge_filters(self) -> list[MergeEvent]:
+        """Merge filters before leaving a stop where the settings say so."""
+        if self._merging is None or self.diverged >= 0 or self.step not in self._merging.steps:
+            return []
+        events, slots = self._merging.merge(self.position, self.step, self._held_slots())
+        if events:
+            self._adopt(slots)
+            self._backward()  # the update that leaves the stop is one of the smaller network
+        return events
+
+    def _adopt(self, slots: Mapping[str, Tensor]) -> None:
+        """Go on with a network whose tensors were replaced, and with optimizer's buffers for it."""
+        self.parameters = [self.model.get_parameter(n) for n in self.names]
+        for slot, tensors in zip(SLOTS[self.settings.optimizer], self._slots):
+            for i, (name, p) in enumerate(zip(self.names, self.parameters)):
+                if f"{slot}:{name}" in slots:  # in the order of the parameter in memory
+                    tensors[i] = torch.empty_like(p.detach()).copy_(slots[f"{slot}:{name}"])
+        try:
+            self._native = self._compiled()
+        except Unsupported:
+            self._native = None
 
     def _backward(self) -> tuple[float, float]:
         """Compute the loss and gradient of this step's batch; return loss and accuracy."""
@@ -177,9 +211,12 @@ class OneRun:
         probed = self._evaluate(metrics, recorded)
         tensors = self._tensors(probed) if recorded else {}
         if stop in schedule.networks:
-            tensors[schema.NETWORK] = network_vector(self.model)[None]
+            tensors[schema.NETWORK] = network_vector(self.model, self._reduction.expand)[None]
         if recorded:
             self._norms(metrics)
+            for layer in self._reduction.layers:
+                n_filters = len(self._reduction.alive(layer))
+                self._add(metrics, schema.n_filters_metric(layer), n_filters)
         return metrics, tensors
 
     @torch.no_grad()
@@ -245,14 +282,21 @@ class OneRun:
         tensors = {}
         for layer in self.job.layers:
             for kind in layer.kinds:
+                if kind == schema.FILTER_GROUP:
+                    standing = self._reduction.standing[layer.name][None]
+                    tensors[layer.name, kind] = as_recorded(standing, "float32")
+                    continue
                 if kind in schema.PROBED_KINDS:
                     value = probed[layer.name, kind]
+                    dims = {schema.CORRELATION: (1, 2), schema.ACTIVATION: (1,)}.get(kind, ())
+                    value = self._reduction.expand_measured(layer.name, value, dims)
                 else:
                     p = named[layer.weight]
-                    value = p.detach()[None]
+                    value = p.detach()
                     if kind == schema.GRADIENT:
                         has = self.diverged < 0 and p.grad is not None
-                        value = p.grad[None] if has else torch.zeros_like(value)
+                        value = p.grad if has else torch.zeros_like(value)
+                    value = self._reduction.expand(layer.weight, value)[None]
                 tensors[layer.name, kind] = as_recorded(
                     value.detach().cpu().numpy(), self.job.dtype
                 )
@@ -265,23 +309,39 @@ class OneRun:
     def state(self) -> RunState:
         """Return a copy of all that decides how the run goes on."""
         rows = np.array(self._rows, dtype=np.float64).reshape(-1, 2)
-        arrays = {key: np.array(t.detach().cpu().numpy()) for key, t in self._held().items()}
+        arrays = {
+            key: np.array(self._reduction.expand(key.partition(":")[2], t.detach()).cpu().numpy())
+            for key, t in self._held().items()
+        }
+        standing = self._reduction.standing.items()
+        arrays.update({f"{schema.FILTER_GROUP}:{n}": np.array(s) for n, s in standing})
         return RunState(self.position, self.step, self.diverged, rows, arrays)
 
     def _restore(self, state: RunState) -> None:
         self.step, self.diverged = state.step, state.diverged
         self._rows = [tuple(row) for row in state.rows.tolist()]
+        reduction = self._reduction
+        for layer in reduction.standing:
+            reduction.standing[layer] = np.array(state.arrays[f"{schema.FILTER_GROUP}:{layer}"])
+        if not reduction.is_whole:
+            reduction.shrink(self.model)
+            held = self._held_slots().items()
+            self._adopt({key: reduction.compact(key.partition(":")[2], t) for key, t in held})
         with torch.no_grad():
             for key, tensor in self._held().items():
-                tensor.copy_(torch.from_numpy(np.array(state.arrays[key])))
+                stored = torch.from_numpy(np.array(state.arrays[key]))
+                tensor.copy_(reduction.compact(key.partition(":")[2], stored))
 
     def _held(self) -> dict[str, Tensor]:
         """Return every tensor of the run by its name in a checkpoint."""
         held = {f"parameter:{n}": p for n, p in zip(self.names, self.parameters)}
         held.update({f"buffer:{n}": b for n, b in self.model.named_buffers()})
-        for slot, tensors in zip(SLOTS[self.settings.optimizer], self._slots):
-            held.update({f"{slot}:{n}": t for n, t in zip(self.names, tensors)})
-        return held
+        return {**held, **self._held_slots()}
+
+    def _held_slots(self) -> dict[str, Tensor]:
+        """Return the optimizer's buffers by name."""
+        named = zip(SLOTS[self.settings.optimizer], self._slots)
+        return {f"{slot}:{n}": t for slot, ts in named for n, t in zip(self.names, ts)}
 
 
 def draws_random_numbers(model: nn.Module, name: str) -> bool:

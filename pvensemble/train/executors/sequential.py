@@ -80,12 +80,13 @@ class _Share:
             yield Diverged(self._job.group, run.position, run.diverged, run.reason)
         with self._guard:
             metrics, tensors = run.report()
+            merges = run.merge_filters()
             run.leave()
         if self._guard.reason:
             left = self._job.schedule.steps - stop if run.diverged < 0 else 0
             yield self._fail(run.position, stop, left)
         else:
-            yield Report(self._job.group, stop, (run.position,), metrics, tensors)
+            yield Report(self._job.group, stop, (run.position,), metrics, tensors, merges)
 
     def _interrupted(self) -> bool:
         with self._guard.lifted():

@@ -181,6 +181,8 @@ def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 def obstacle(job: Job, data: DeviceData) -> str:
     """Return why the runs of a job cannot be vectorized, "" when they can."""
+    if job.reducible:
+        return "filters are merged, so that its layers change their shapes"
     try:
         trial = Stack(job, job.positions[:2], data)
         reason = _changing(trial.model)

@@ -1,0 +1,218 @@
+"""Filters are merged while an ensemble trains: what is recorded, and that nothing else changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from training_cases import TOML, differences, everything, tiny_config
+
+from pvensemble import schema
+from pvensemble.errors import ConfigError
+from pvensemble.store import Ensemble
+from pvensemble.train import data as data_sets
+from pvensemble.train import trainer
+from pvensemble.train.executors import InProcess
+from pvensemble.train.models import build_model
+from pvensemble.train.search import sample_runs
+from pvensemble.train.trainer import train
+
+SESSIONS = """
+[[session]]
+name = "untouched"
+[session.space]
+learning_rate = [0.05]
+
+[[session]]
+name = "merging"
+[session.space]
+learning_rate = [0.01, 0.05]
+[session.fixed]
+reduce.threshold = 0.3
+reduce.every = 3
+"""
+MIXED = TOML[: TOML.index("[[session]]")] + SESSIONS
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Return the configuration and the ensemble of one untouched run and two that merge."""
+    directory = tmp_path_factory.mktemp("mixed")
+    config = tiny_config(directory, "record.networks=all", toml=MIXED)
+    train(config, directory / "mixed.pvens", workers=0)
+    return config, directory / "mixed.pvens"
+
+
+def test_events_tell_the_filters_that_are_left(mixed):
+    _, path = mixed
+    ensemble = Ensemble.open(path)
+    (group,) = ensemble.groups
+    events = ensemble.merges()
+    assert {event.run for event in events} == {1, 2}
+    assert {event.step for event in events} <= {3, 6, 9}
+    assert group.recorded_steps() == [0, 3, 6, 9, 12]
+    for run in range(3):
+        for layer, n in (("conv1", 4), ("conv2", 6)):
+            counts = ensemble.curve(schema.n_filters_metric(layer))
+            standing = np.arange(n)
+            for column, step in enumerate(counts.steps):
+                stored = group.filters(layer, schema.FILTER_GROUP, step)[run]
+                np.testing.assert_array_equal(stored, standing)
+                assert counts.values[run, column] == len(set(standing))
+                for event in events:
+                    if (event.run, event.step, event.layer) == (run, step, layer):
+                        assert event.n_filters[0] == len(set(standing))
+                        for members in event.groups:
+                            standing[np.isin(standing, members)] = members[0]
+                        assert event.n_filters[1] == len(set(standing))
+                        assert all(0.3 <= r <= 1 for r in event.r)
+    assert counts.values[0].tolist() == [6] * 5
+    assert counts.values[1:, -1].max() < 6
+
+
+def test_recorded_correlations_give_the_events(mixed):
+    from pvensemble.numerics.merging import similar_filters
+
+    _, path = mixed
+    ensemble = Ensemble.open(path)
+    (group,) = ensemble.groups
+    found = {(e.run, e.step, e.layer): [list(g) for g in e.groups] for e in ensemble.merges()}
+    for run in (1, 2):
+        for step in (3, 6, 9):
+            for layer in ("conv1", "conv2"):
+                matrix = group.filters(layer, schema.CORRELATION, step)[run]
+                groups = [g.tolist() for g in similar_filters(matrix, 0.3)]
+                assert found.get((run, step, layer), []) == groups
+
+
+def test_what_was_merged_away_is_0_and_loads_into_the_whole_network(mixed):
+    config, path = mixed
+    (group,) = Ensemble.open(path).groups
+    data = data_sets.load_data(config.data)
+    steps, accuracy = group.metric_rows()[schema.TEST_ACCURACY]
+    n_gone = 0
+    for position, spec in enumerate(sample_runs(config)):
+        for layer in ("conv1", "conv2"):
+            standing = group.filters(layer, schema.FILTER_GROUP, 12)[position]
+            gone = standing != np.arange(len(standing))
+            n_gone += gone.sum()
+            for kind in (schema.WEIGHT, schema.GRADIENT, schema.CORRELATION, schema.ACTIVATION):
+                tensor = group.filters(layer, kind, 12)[position]
+                assert (tensor[gone] == 0).all()
+                if kind != schema.GRADIENT:
+                    assert (tensor[~gone] != 0).reshape((~gone).sum(), -1).any(axis=1).all()
+            assert (
+                np.diagonal(group.filters(layer, schema.CORRELATION, 12)[position]) != gone
+            ).all()
+        model = build_model(
+            spec.settings.model, input_shape=data.input_shape, n_classes=10, seed=99
+        )
+        own = group.network(position, 12)
+        model.load_state_dict({name: torch.from_numpy(values) for name, values in own.items()})
+        right = (model.eval()(data.test.images).argmax(1) == data.test.labels).float().mean()
+        assert float(right) == pytest.approx(accuracy[list(steps).index(12), position])
+    assert n_gone > 3
+
+
+def test_untouched_run_is_that_of_an_ensemble_without_merging(mixed, tmp_path):
+    _, path = mixed
+    alone = TOML[: TOML.index("[[session]]")] + SESSIONS[: SESSIONS.rindex("[[session]]")]
+    config = tiny_config(tmp_path, "record.every=3", "evaluate.every=1", toml=alone)
+    train(config, tmp_path / "alone.pvens", workers=0)
+    a, b = everything(path), everything(tmp_path / "alone.pvens")
+    assert sample_runs(config)[0].run_id == Ensemble.open(path).groups[0].runs[0].run_id
+    tensors = [n for n in b if n.startswith("tensor")]
+    assert len(tensors) == 2 * 5 * 5
+    assert [n for n in tensors if not np.array_equal(a[n], b[n])] == []
+
+
+class Countdown:
+    """Says True from the n-th question on."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [(), ("train.optimizer=adam",), ("train.engine=torch", "model.conv_activation=relu")],
+    ids=["sgd", "adam", "torch"],
+)
+def test_interrupted_and_resumed_is_unbroken(tmp_path, monkeypatch, overrides):
+    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    config = tiny_config(tmp_path, *overrides, toml=MIXED)
+    whole, path = tmp_path / "whole.pvens", tmp_path / "broken.pvens"
+    train(config, whole, workers=0)
+    parts = 0
+    while train(
+        config, path, workers=0, resume=parts > 0, stop=Countdown(4 + 5 * parts)
+    ).interrupted:
+        parts += 1
+        assert parts < 30
+    assert parts >= 2
+    assert differences(everything(path), everything(whole)) == []
+    assert Ensemble.open(path).merges() == Ensemble.open(whole).merges() != []
+
+
+def test_planted_duplicates_are_merged_without_a_loss(tmp_path, monkeypatch):
+    """Half of the filters are copies at step 0: they go, and accuracy and loss stay."""
+    make = build_model
+
+    def planted(*args, **kwargs):
+        model = make(*args, **kwargs)
+        with torch.no_grad():
+            model.conv1.weight[2:] = model.conv1.weight[:2]
+            model.conv2.weight[3:] = model.conv2.weight[:3]
+        return model
+
+    monkeypatch.setattr("pvensemble.train.executors.one_run.build_model", planted)
+    config = tiny_config(
+        tmp_path, "reduce.threshold=0.9999", "reduce.start=0", "reduce.every=20", "steps=4"
+    )
+    train(config, tmp_path / "e.pvens", workers=0)
+    events = Ensemble.open(tmp_path / "e.pvens").merges()
+    assert len(events) == 8
+    for event in events:
+        assert (
+            event.groups
+            == {"conv1": ((0, 2), (1, 3)), "conv2": ((0, 3), (1, 4), (2, 5))}[event.layer]
+        )
+        assert event.accuracy[0] == event.accuracy[1]
+        assert event.loss[0] == pytest.approx(event.loss[1], rel=1e-5)
+
+
+def test_a_vectorized_executor_says_why_it_goes_one_by_one(tmp_path):
+    texts = []
+    config = tiny_config(tmp_path, "steps=4", toml=MIXED)
+    train(
+        config,
+        tmp_path / "e.pvens",
+        executor=lambda data: InProcess(data, vectorized=True),
+        on_progress=lambda progress: texts.append(progress.message),
+    )
+    assert any("one run at a time: filters are merged" in text for text in texts)
+    assert Ensemble.open(tmp_path / "e.pvens").merges()
+
+
+def test_settings_of_merging_are_checked(tmp_path):
+    with pytest.raises(ConfigError, match=r"reduce.threshold: got 1.5, allowed: at most 1"):
+        tiny_config(tmp_path, "reduce.threshold=1.5")
+    late = tiny_config(tmp_path, "reduce.threshold=0.9", "reduce.start=12")
+    with pytest.raises(ConfigError, match="reduce.start: got 12, allowed: less than the 12 steps"):
+        sample_runs(late)
+    wrong = tiny_config(tmp_path, "reduce.threshold=0.9", "reduce.layers=cnv1")
+    with pytest.raises(ConfigError, match=r"no convolution matches 'cnv1'; did you mean 'conv1'"):
+        train(wrong, tmp_path / "e.pvens", workers=0)
+
+
+def test_threshold_is_a_hyper_parameter_of_the_runs_that_have_one(mixed):
+    config, path = mixed
+    ensemble = Ensemble.open(path)
+    column = ensemble.run_table()["reduce_threshold"]
+    np.testing.assert_array_equal(column, [np.nan, 0.3, 0.3])
+    assert "reduce_threshold" in [p.name for p in ensemble.hyper_parameters]
+    assert len({spec.run_id for spec in sample_runs(config)}) == 3
