@@ -12,6 +12,8 @@ from pathlib import Path
 paraview_plugin_name = "pvensemble"
 
 _HERE = Path(__file__).resolve().parent
+MODULES = ("readers", "filters", "plots", "topology", "similarity", "dynamics", "weights")
+"""Of the proxies, in the order of the menu."""
 
 
 def _load_package(name, folder):
@@ -47,7 +49,7 @@ def _import_proxies():
         _load_package("pvensemble_proxies", _HERE / "proxies")
         modules = [
             importlib.import_module(f"pvensemble_proxies.{name}")
-            for name in ("readers", "filters", "plots", "topology", "similarity", "dynamics")
+            for name in MODULES
         ]
     except ImportError as error:
         raise RuntimeError(

@@ -115,6 +115,16 @@ class Sketch:
             points = (glyph.points * size + offset) @ rotation + (x, y)
             self._add("polys", points, glyph.triangles, [color], Z_TEXT)
 
+    def stand(self, other: Sketch, x: float, y: float) -> None:
+        """Add another sketch upright, seen from the front: its y is up, its origin at (x, y, 0)."""
+        for points in other._points:
+            plane, above = points[:, :2], points[:, 2:]
+            self._points.append(np.hstack([plane[:, :1] + x, y - above, plane[:, 1:]]))
+        for kind in self._cells:
+            self._cells[kind] += [cells + self._n_points for cells in other._cells[kind]]
+            self._colors[kind] += other._colors[kind]
+        self._n_points += other._n_points
+
     def _add(self, kind: str, points: np.ndarray, cells: np.ndarray, colors, z: float) -> None:
         """Add cells (n_cells, size) of points (n, 2), with one colour or one each."""
         placed = np.empty((len(points), 3), np.float32)

@@ -84,7 +84,14 @@ class Layout:
     has_trees: bool
 
 
-def place_panels(captions: Sequence[Caption], label_size: float, *, has_trees: bool) -> Layout:
+def place_panels(
+    captions: Sequence[Caption],
+    label_size: float,
+    *,
+    has_trees: bool = False,
+    beside: float = 0.0,
+    over: float = 0.0,
+) -> Layout:
     """Place panels in a grid, row after row; one panel has the side ``SIDE``.
 
     Parameters
@@ -94,16 +101,19 @@ def place_panels(captions: Sequence[Caption], label_size: float, *, has_trees: b
     label_size : float
         Font size in percent of ``SIDE``; several panels get smaller text.
     has_trees : bool
+    beside, over : float
+        Room for something else at the right of each square, and free room above it, of its side.
     """
-    n_columns = max(math.ceil(math.sqrt(len(captions))), 1)
+    n_columns = max(math.ceil(math.sqrt(len(captions) / (1.0 + beside))), 1)
     n_rows = max(math.ceil(len(captions) / n_columns), 1)
     size = label_size / 100 * SIDE / n_rows**_SHRINK
-    wide = 1.0 + (TREE_GAP + TREE_WIDTH) * has_trees
+    wide = 1.0 + (TREE_GAP + TREE_WIDTH) * has_trees + beside
     side, above = SIDE / n_rows, 0.0
     for _ in range(3):  # smaller panels have captions of more lines
         above = max((c.height(side * wide, size) for c in captions), default=0.0)
-        free = SIDE - (n_rows - 1) * (above + (_LABELS + 0.8) * size)
+        free = SIDE - (n_rows - 1) * (above + over * side + (_LABELS + 0.8) * size)
         side = max(free / n_rows, 0.3 * SIDE / n_rows)
+    above += over * side
     pitch = side + above + (_LABELS + 0.8) * size
     squares = []
     for k in range(len(captions)):

@@ -84,8 +84,11 @@ def check(
 
 def kinds_of(plot: Any) -> set[str]:
     """Return the kinds of tensors that a plot shows now, or orders filters by."""
-    if plot.SMProxy.GetXMLName() == "ActivationMaps":
+    name = plot.SMProxy.GetXMLName()
+    if name == "ActivationMaps":
         return {ACTIVATION, CORRELATION}
+    if name in ("WeightBoxes", "WeightImages"):
+        return {text_of(plot, "Kind")}
     return {GRAM if text_of(plot, "Measure") == CKA else CORRELATION}
 
 
@@ -102,7 +105,8 @@ def _choose_layer(plot: Any) -> None:
     if plot.Tensors is not None:
         available = recorded(getattr(plot.Tensors, "Proxy", plot.Tensors))
         layers = [set(available.get(kind, ())) for kind in kinds_of(plot)]
-        there = [name for name in available.get(CORRELATION, ()) if all(name in x for x in layers)]
+        known = dict.fromkeys(name for names in available.values() for name in names)
+        there = [name for name in known if all(name in x for x in layers)]
         if there and text_of(plot, "Layer") not in there:
             plot.Layer = there[-1]
 

@@ -21,6 +21,16 @@ def make_tensors(blocks, *, step=100):
     return data
 
 
+def make_weights(blocks, *, step=100):
+    """Return "Tensors" with shapes: ``{"g000/conv1.weight": (run_index, (n_runs, *shape))}``."""
+    parts = {name: (runs, tile(np.asarray(w))) for name, (runs, w) in blocks.items()}
+    data = make_tensors(parts, step=step)
+    for i, (_, weights) in enumerate(blocks.values()):
+        shape = np.array(np.shape(weights)[1:], np.int64)
+        add_field(data.GetBlock(i).GetFieldData(), "shape", shape)
+    return data
+
+
 def make_activations(blocks, images=None, *, step=100):
     """Return "Tensors" with activations.
 

@@ -1,0 +1,59 @@
+"""Proxies of the plots of weights: as boxes, as images, and in the colours of groups of filters."""
+
+from pvensemble.filters import _weights, weight_boxes
+
+from .plots import LABEL_SIZE
+from .properties import checkbox, choice, filter_proxy, group, name_choice, number, text
+
+PROXIES = ("WeightBoxes",)
+
+LAYER = name_choice(
+    "Layer",
+    "",
+    "GetLayerNames",
+    """Layer to show, of those that are checked under Layers of the Ensemble Reader. Empty: the last
+    one.""",
+)
+KIND = choice("Kind", 0, _weights.KINDS, "Show the weights, or the gradients of the last batch.")
+RUNS = text(
+    "Runs", "", "Runs side by side, like 0-4,9; at most 16. Empty: the first one that has tensors."
+)
+
+
+@filter_proxy(
+    """Draw every weight of a layer at the time as a box whose height and colour are its value,
+    every filter (or unit) as a block, which holds a tile for each input channel. Boxes stand on the
+    plane z = 0, negative ones hang down; cell i is a weight, with weight (or gradient), normalized
+    (for colour, -1 to 1 at the same value over the whole training), run_index, filter, input, row
+    and column. Very many weights are shown as an image of the same layout (third output). Use a
+    tilted camera. Check the layer under Layers of the Ensemble Reader.""",
+    LAYER,
+    KIND,
+    group(
+        "Runs",
+        RUNS,
+        checkbox("Difference", False, "Show the first of two runs minus the second."),
+    ),
+    group(
+        "Boxes",
+        number(
+            "HeightScale",
+            0.0,
+            """Height of a weight of 1, in plot units. 0: so that the largest weight of all recorded
+            steps has a good height, which stays the same over the training.""",
+            low=0.0,
+        ),
+        choice(
+            "Detail",
+            0,
+            weight_boxes.DETAILS,
+            f"""What is drawn. automatic: boxes, or of more than {weight_boxes.MAX_BOXES:,} weights
+            an image.""",
+        ),
+    ),
+    LABEL_SIZE,
+    ports=("Boxes", "Axes", "Image"),
+    tensors=True,
+)
+class WeightBoxes(weight_boxes.WeightBoxes):
+    """Filter on runs and tensors."""

@@ -1,0 +1,120 @@
+"""The plots of weights in a real ParaView: inputs, values over time, pictures, picking, states."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ensembles import LAYERS, make_ensemble, tensor
+from paraview_process import run_in_paraview
+
+pytestmark = pytest.mark.paraview
+
+BODY = """
+from paraview import servermanager, simple
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from pvensemble.views import colors, layout, weight_charts
+
+def column(source, name, port=0):
+    data = servermanager.Fetch(source, idx=port)
+    return vtk_to_numpy(data.GetCellData().GetArray(name)).tolist()
+
+def picture(show, source, fit):
+    '''Share of pixels that are red, and that are blue.'''
+    view = layout.plot_view("x")
+    view.ViewSize = [400, 300]
+    view.ViewTime = 100.0
+    show(source, view)
+    simple.Render(view)
+    kept = fit(view)
+    simple.Render(view)
+    from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
+    grab = vtkWindowToImageFilter()
+    grab.SetInput(view.GetRenderWindow())
+    grab.ReadFrontBufferOff()
+    grab.Update()
+    rgb = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).astype(int)[:, :3]
+    left = rgb.reshape(300, 400, 3)[:, :280].reshape(-1, 3)  # without the colour bar
+    red = ((left[:, 0] - left[:, 2]) > 40).mean()
+    blue = ((left[:, 2] - left[:, 0]) > 40).mean()
+    kept.remove()
+    simple.Delete(view)
+    return [float(red), float(blue)]
+
+reader = simple.OpenDataFile(arguments["path"])
+reader.Layers = ["conv1", "conv2"]
+measures = simple.PerformanceMeasures(Input=reader)
+boxes = simple.WeightBoxes(Input=measures, Tensors=simple.OutputPort(reader, 1))
+boxes.Runs = "7"
+result["boxes"] = {}
+for time in (50.0, 100.0, 0.0):
+    boxes.UpdatePipeline(time)
+    result["boxes"][f"{time:g}"] = column(boxes, "weight")
+boxes.UpdatePipelineInformation()
+result["layers"] = list(boxes.GetProperty("LayerInfo"))
+boxes.Runs, boxes.Difference = "3,7", 1
+boxes.UpdatePipeline(100.0)
+result["difference"] = column(boxes, "weight")
+result["drawn"] = {}
+def fit(view):
+    return weight_charts.FitBoxes(view, boxes, bar=colors.bar_of(view))
+for detail in ("boxes", "image"):
+    boxes.Detail = detail
+    result["drawn"][detail] = picture(weight_charts.show_weight_boxes, boxes, fit)
+result["image"] = [column(boxes, name, 2) for name in ("filter", "weight")]
+boxes.Kind = "gradient"
+boxes.Layer = "conv1"  # an image of another size
+result["drawn"]["another layer"] = picture(weight_charts.show_weight_boxes, boxes, fit)
+result["gradient"] = [v for v, f in zip(column(boxes, "gradient", 2), column(boxes, "filter", 2))
+                      if f == 0]
+"""
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "grid.pvens"
+    return make_ensemble(path, n_lr=3, n_momentum=3, groups=2)
+
+
+@pytest.fixture(scope="module")
+def found(truth, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    return run_in_paraview(BODY, folder, path=str(truth.path), state=str(folder / "state.pvsm"))
+
+
+def expected(layer, kind, step, run):
+    return tensor(LAYERS[layer], kind, step, np.array([run]))[0]
+
+
+@pytest.mark.parametrize("step", [0, 50, 100])
+def test_boxes_of_the_time(found, step):
+    weights = expected(1, "weight", step, 7)
+    np.testing.assert_array_equal(np.float32(found["boxes"][f"{step}"]), weights.ravel())
+
+
+def test_the_panel_lists_the_layers(found):
+    assert found["layers"] == ["", "conv1", "conv2"]
+
+
+def test_a_difference(found):
+    weights = expected(1, "weight", 100, 3) - expected(1, "weight", 100, 7)
+    np.testing.assert_array_equal(np.float32(found["difference"]), weights.ravel())
+
+
+@pytest.mark.parametrize("name", ["boxes", "image", "another layer"])
+def test_boxes_and_images_are_drawn_in_their_colours(found, name):
+    red, blue = found["drawn"][name]
+    assert max(red, blue) > 0.02, (red, blue)
+
+
+def test_the_image_holds_the_weights(found):
+    number, weight = map(np.array, found["image"])
+    assert (number >= 0).sum() == 6 * 4 * 9
+    weights = expected(1, "weight", 100, 3) - expected(1, "weight", 100, 7)
+    np.testing.assert_allclose(
+        np.sort(weight[number >= 0]), np.sort(weights.ravel()).astype(float), rtol=1e-6
+    )
+
+
+def test_gradients(found):
+    gradients = expected(0, "gradient", 100, 3) - expected(0, "gradient", 100, 7)
+    np.testing.assert_allclose(np.sort(found["gradient"]), np.sort(gradients[0].ravel()), rtol=1e-6)
