@@ -13,7 +13,7 @@ paraview_plugin_name = "pvensemble"
 
 _HERE = Path(__file__).resolve().parent
 MODULES = ("readers", "filters", "plots", "topology", "similarity", "dynamics", "weights")
-"""Of the proxies, in the order of the menu."""
+"""Modules of `proxies` that hold proxies."""
 
 
 def _load_package(name, folder):
@@ -47,10 +47,7 @@ def _import_proxies():
     try:
         package = _find_package()
         _load_package("pvensemble_proxies", _HERE / "proxies")
-        modules = [
-            importlib.import_module(f"pvensemble_proxies.{name}")
-            for name in MODULES
-        ]
+        modules = [importlib.import_module(f"pvensemble_proxies.{name}") for name in MODULES]
     except ImportError as error:
         raise RuntimeError(
             f"the pvensemble plugin cannot load: {error}. It needs h5py, scipy, scikit-learn for "
