@@ -12,7 +12,16 @@ from pathlib import Path
 paraview_plugin_name = "pvensemble"
 
 _HERE = Path(__file__).resolve().parent
-MODULES = ("readers", "filters", "plots", "topology", "similarity", "dynamics", "weights")
+MODULES = (
+    "readers",
+    "filters",
+    "plots",
+    "topology",
+    "similarity",
+    "dynamics",
+    "weights",
+    "surface",
+)
 """Modules of `proxies` that hold proxies."""
 
 

@@ -9,6 +9,7 @@ import pkgutil
 import numpy as np
 import pytest
 from ensembles import make_ensemble
+from surface_samples import make_surface
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkMultiBlockDataSet
 
@@ -17,6 +18,7 @@ from pvensemble.filters._base import EnsembleAlgorithm, run
 from pvensemble.filters._tensors import TensorFilter
 from pvensemble.filters.measures import PerformanceMeasures
 from pvensemble.filters.reader import EnsembleReader
+from pvensemble.store.surfaces import write_surface
 from pvensemble.vtkdata.arrays import string_list, to_numpy
 
 
@@ -75,6 +77,7 @@ def reader(tmp_path_factory):
     kinds = ("weight", "gradient", "correlation", "activation", "gram")
     options = {"categorical": True, "diverged": (2,), "kinds": kinds, "norms": True}
     make_ensemble(path, n_lr=3, n_momentum=3, **options)
+    write_surface(path, make_surface(path), 1.0)
     reader = EnsembleReader()
     reader.SetFileName(str(path))
     reader.UpdateInformation()
@@ -84,9 +87,14 @@ def reader(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(reader):
+def measures(reader):
     measures = PerformanceMeasures()
     measures.SetInputConnection(reader.GetOutputPort(0))
+    return measures
+
+
+@pytest.fixture(scope="module")
+def runs(measures):
     return run(measures)
 
 
@@ -96,12 +104,14 @@ def tensors(reader):
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_input_is_untouched(name, runs, tensors):
+def test_input_is_untouched(name, measures, runs, tensors):
     before = fingerprint(runs), fingerprint(tensors)
     algorithm = FILTERS[name]()
     algorithm.SetInputDataObject(runs)
     if isinstance(algorithm, TensorFilter):
         algorithm.SetInputDataObject(1, tensors)
+    if hasattr(algorithm, "SetSurface"):  # finds its file through the reader
+        algorithm.SetInputConnection(measures.GetOutputPort())
     if hasattr(algorithm, "SetGroups"):
         algorithm.SetGroups("good : top 3 P1")
     run(algorithm)
