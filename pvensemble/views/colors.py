@@ -24,6 +24,13 @@ DIVERGING = (
     (1.0, 0.60, 0.10, 0.13),
 )
 """Blue, white at the middle, red."""
+STEPS = (
+    (0.0, 0.10, 0.08, 0.42),
+    (0.35, 0.50, 0.08, 0.60),
+    (0.7, 0.85, 0.28, 0.35),
+    (1.0, 0.96, 0.62, 0.10),
+)
+"""Dark blue, purple, orange: for lines on white over the steps of a training."""
 DENSITY = ((0.0, 1.0, 1.0, 1.0), (0.02, 0.93, 0.93, 0.94), (1.0, 0.25, 0.27, 0.32))
 """White where no line is."""
 MISSING = (0.80, 0.65, 0.65)
@@ -52,6 +59,13 @@ def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) 
 def diverging(display: Any, array: str, view: Any, limits: tuple[float, float]) -> Any:
     """Colour cells by a signed quantity from blue over white to red; return the colour bar."""
     return _mapped(display, array, view, limits, DIVERGING)
+
+
+def over_steps(display: Any, array: str, view: Any, limits: tuple[float, float]) -> Any:
+    """Colour points by the step, from dark blue (early) to orange; return the colour bar."""
+    bar = _mapped(display, array, view, limits, STEPS)
+    display.ColorArrayName = ["POINTS", array]
+    return bar
 
 
 def _mapped(display: Any, array: str, view: Any, limits: tuple[float, float], colors: tuple) -> Any:

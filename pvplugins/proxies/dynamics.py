@@ -1,13 +1,13 @@
 """Proxies of the plots of weights and gradients over the training."""
 
-from pvensemble.filters import norm_graph
+from pvensemble.filters import norm_graph, weight_trajectory
 from pvensemble.numerics import norms
 
 from .plots import LABEL_SIZE, drawn_runs
-from .properties import checkbox, choice, filter_proxy, group, integer, name_choice
-from .similarity import COLOURS
+from .properties import checkbox, choice, filter_proxy, group, integer, name_choice, text
+from .similarity import COLOURS, layer
 
-PROXIES = ("NormGraph",)
+PROXIES = ("NormGraph", "WeightTrajectory")
 
 QUANTITY = (
     "norm: as recorded. growth: without the first recorded norm. quadrature: the root of norm^2 "
@@ -59,3 +59,37 @@ QUANTITY = (
 )
 class NormGraph(norm_graph.NormGraph):
     """Filter on runs; the playhead follows ParaView's time."""
+
+
+@filter_proxy(
+    """Draw the path of a layer's weight vector over the recorded steps: one polyline a run (cell i
+    is run i, with all its arrays) with point data step; of hidden units one polyline a filter of
+    one run. Numbers of the whole weight vector say whether a path is like a random walk:
+    increment_correlation (of neighbouring increments; a random walk's is within increment_band with
+    95 % probability), msd_exponent with msd_exponent_low and msd_exponent_high (of the mean squared
+    displacement over the lag, 95 % confidence interval; 1: random walk, 2: straight ahead, less
+    than 1: confined), path_ratio (length of the path to distance of its ends) and motion, what
+    follows from them. In a plane even a random walk of many weights looks smooth: rely on the
+    numbers. All recorded steps are read once, when the plot is first shown.""",
+    layer("weights"),
+    choice(
+        "Projection",
+        1,
+        weight_trajectory.PROJECTIONS,
+        """two weights: as on the TensorViz poster. principal components: of all chosen runs
+        together. hidden units: the filters of one run as points over time (M-PHATE, Gigante et al.
+        2019), at as many steps as filters times steps make 1,600 points.""",
+    ),
+    integer(
+        "Weights",
+        (0, 1),
+        "Numbers of the two weights that are shown, in the order in which PyTorch stores them.",
+    ),
+    text("Runs", "", "Runs that are drawn, like 0-4,9. Empty: all, at most 500; one for units."),
+    checkbox("ShowPlayhead", True, "Mark where the paths are at the current time."),
+    LABEL_SIZE,
+    ports=("Paths", "Axes"),
+    tensors=True,
+)
+class WeightTrajectory(weight_trajectory.WeightTrajectory):
+    """Filter on runs and tensors; the marks follow ParaView's time."""
