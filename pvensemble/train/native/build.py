@@ -68,7 +68,8 @@ def load(compiler: str, folder: Path) -> ctypes.CDLL:
 
 def _key(compiler: str) -> str:
     """Return what a library depends on, as 16 hexadecimal digits."""
-    parts = [SOURCE.read_bytes(), " ".join(FLAGS).encode(), _version(compiler), _processor()]
+    sources = [path.read_bytes() for path in (SOURCE, *sorted(SOURCE.parent.glob("*.h")))]
+    parts = [*sources, " ".join(FLAGS).encode(), _version(compiler), _processor()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
