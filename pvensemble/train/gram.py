@@ -46,7 +46,7 @@ def u_centred(gram: Tensor) -> Tensor:
     return centred
 
 
-def _unit(gram: Tensor, energy: Tensor) -> Tensor:
+def grams_of(gram: Tensor, energy: Tensor) -> Tensor:
     """Return U-centred matrices of all minibatches together of norm 1, float32.
 
     Parameters
@@ -112,7 +112,7 @@ class Grams:
 
     def result(self) -> Tensor:
         """Return the matrices, (n_runs, n_batches, b, b) float32, of unit norm or 0."""
-        return _unit(torch.cat(self._grams, dim=1), self._energy)
+        return grams_of(torch.cat(self._grams, dim=1), self._energy)
 
 
 # -- a convolution of the images themselves --------------------------------------------------------
@@ -183,4 +183,4 @@ class PatchProducts:
         gram = values.new_zeros((1, self._n_batches, self._batch, self._batch))
         gram[0, :, self._pairs[0], self._pairs[1]] = values.view(self._n_batches, -1)
         energy = (squares * self._moment).sum()
-        return _unit(gram + gram.mT, energy[None])
+        return grams_of(gram + gram.mT, energy[None])

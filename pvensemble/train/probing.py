@@ -27,6 +27,13 @@ class Probing:
     ----------
     elsewhere
         (layer, kind) that somebody else measures.
+
+    Attributes
+    ----------
+    layers
+        The layers, and which of their kinds are measured here.
+    n_images
+        Of the probe batch.
     """
 
     def __init__(
@@ -35,21 +42,21 @@ class Probing:
         elsewhere: Collection[tuple[str, str]] = (),
     ) -> None:
         probed = ((x, [k for k in x.probed_kinds if (x.name, k) not in elsewhere]) for x in layers)
-        self._layers = [(layer, kinds) for layer, kinds in probed if kinds]
-        self.n_images = max((layer.n_probe for layer, _ in self._layers), default=0)
+        self.layers = [(layer, kinds) for layer, kinds in probed if kinds]
+        self.n_images = max((layer.n_probe for layer, _ in self.layers), default=0)
 
     def __bool__(self) -> bool:
-        return bool(self._layers)
+        return bool(self.layers)
 
     def taps(self, model: nn.Module) -> Taps:
         """Return what catches the outputs that are needed."""
-        layers = [layer for layer, _ in self._layers]
+        layers = [layer for layer, _ in self.layers]
         overwritten = [x.name for x in layers if x.overwritten]
         return Taps(model, [x.name for x in layers], overwritten)
 
     def begin(self) -> ProbeSums:
         """Return the sums of a new pass over the probe batch."""
-        return ProbeSums({layer.name: _LayerSums(layer, kinds) for layer, kinds in self._layers})
+        return ProbeSums({layer.name: _LayerSums(layer, kinds) for layer, kinds in self.layers})
 
 
 class ProbeSums:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from pvensemble import schema
 from pvensemble.store import MergeEvent
 from pvensemble.train.data import batch_indices
-from pvensemble.train.executors.device_data import DeviceData
+from pvensemble.train.executors.device_data import DeviceData, DeviceSplit
 from pvensemble.train.executors.evaluation import by_patches, evaluate
 from pvensemble.train.executors.events import Job, RunState, divergence
 from pvensemble.train.executors.merging import FilterMerging
@@ -231,13 +231,8 @@ class OneRun:
         self.model.eval()
         if stop in schedule.evaluated or tapped:
             wanted = stop in schedule.evaluated and alive
-            loss, accuracy, probed = evaluate(
-                self._forward,
-                validation.images,
-                validation.labels,
-                size=size if wanted else 0,
-                probing=self._probing if tapped else None,
-            )
+            probing = self._probing if tapped else None
+            loss, accuracy, probed = self._measure(validation, size if wanted else 0, probing)
             if stop in schedule.evaluated:
                 self._add(metrics, schema.VALIDATION_LOSS, loss)
                 self._add(metrics, schema.VALIDATION_ACCURACY, accuracy)
@@ -247,13 +242,19 @@ class OneRun:
             probed[name, kind] = patches.measure(layer.weight, kind)
         test = self.data.test
         if stop in schedule.tested and len(test):
-            loss, accuracy, _ = evaluate(
-                self._forward, test.images, test.labels, size=len(test) if alive else 0
-            )
+            loss, accuracy, _ = self._measure(test, len(test) if alive else 0)
             self._add(metrics, schema.TEST_LOSS, loss)
             self._add(metrics, schema.TEST_ACCURACY, accuracy)
         self.model.train()
         return probed
+
+    def _measure(
+        self, split: DeviceSplit, size: int, probing: Probing | None = None
+    ) -> tuple[Tensor | float, Tensor | float, Measured]:
+        """Return loss and accuracy of the first images, and what the probe batch shows."""
+        if self._native and (probing is None or self._native.sees(probing)):
+            return self._native.evaluate(split, size, probing)
+        return evaluate(self._forward, split.images, split.labels, size=size, probing=probing)
 
     def _forward(self, images: Tensor, tapped: bool) -> tuple[Tensor, dict[str, Tensor]]:
         with self._precision():

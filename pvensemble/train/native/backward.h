@@ -277,14 +277,17 @@ void Network::step(const float* images, const int64_t* labels, const int64_t* in
     l.biases = l.bias ? *parameters++ : nullptr;
     l.bias_gradient = l.bias ? *gradients++ : nullptr;
   }
+  training_ = true;
   // A block goes through all layers of images while it is in the cache, then all blocks at once
   // through the linear layers, whose weights are larger.
   for (const Block& b : blocks_) {
-    gather(images, indices, b);
+    gather(images, indices, batch_, b);
     for (size_t i = 0; i < first_linear_; i++) forward(i, b);
   }
   for (size_t i = first_linear_; i < layers_.size(); i++) linear(i);
-  loss(labels, indices, result);
+  double sums[2] = {};
+  loss(labels, indices, batch_, sums);
+  for (int i = 0; i < 2; i++) result[i] = sums[i] / batch_;
   for (size_t i = layers_.size(); i-- > first_linear_;) {
     Layer& l = layers_[i];
     if (l.relu) rectify(l.value.data, l.gradient.data, l.out.in_all(blocks_.back()));

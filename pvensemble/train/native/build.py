@@ -24,7 +24,7 @@ FLAGS = (
     # As -ffast-math, but sums keep their order, and infinities and NaN remain what they are.
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
 )
-VERSION = 1
+VERSION = 2
 """Of the functions of the library; ``pvensemble_native_version`` in its source."""
 TIMEOUT = 300.0
 _DIGEST = 32
@@ -132,6 +132,10 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
         "new": (pointer, [pointer, integer, integer]),
         "delete": (None, [pointer]),
         "step": (None, [pointer] * 7),
+        "evaluate": (
+            integer,
+            [*[pointer] * 4, integer, pointer, integer, *[pointer] * 3],
+        ),
     }
     for name, (result, arguments) in functions.items():
         try:

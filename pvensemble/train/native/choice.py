@@ -134,9 +134,13 @@ def _trial(plan: Plan, settings: RunSettings, data) -> None:
     expected.backward()
     gradients = {name: p.grad for name, p in model.named_parameters()}
     split = DeviceSplit(images, labels, torch.device("cpu"))
-    loss, _ = Engine(model, plan, split, n).step(np.arange(n))
-    if not math.isclose(loss, expected.item(), rel_tol=1e-3):
-        raise Unsupported(f"a trial step gave the loss {loss:.6g} instead of {expected:.6g}")
+    engine = Engine(model, plan, split, n)
+    for what, (loss, *_) in (
+        ("step", engine.step(np.arange(n))),
+        ("evaluation", engine.evaluate(split, n)),
+    ):
+        if not math.isclose(loss, expected.item(), rel_tol=1e-3):
+            raise Unsupported(f"a trial {what} gave the loss {loss:.6g} instead of {expected:.6g}")
     for name, p in model.named_parameters():
         off = torch.linalg.vector_norm(p.grad - gradients[name])
         if not off <= 0.05 * torch.linalg.vector_norm(gradients[name]) + 1e-6:

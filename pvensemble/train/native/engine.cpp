@@ -16,7 +16,7 @@
 
 extern "C" {
 
-long pvensemble_native_version() { return 1; }
+long pvensemble_native_version() { return 2; }
 
 // `numbers`: channels, height and width of an image; then of each layer its kind, channels, height
 // and width of its output, kernel, stride and padding (y, x each), whether a rectifier follows and
@@ -38,5 +38,25 @@ void pvensemble_native_step(void* network, const float* images, const int64_t* l
                             const int64_t* indices, const float* const* parameters,
                             float* const* gradients, double* result) {
   static_cast<Network*>(network)->step(images, labels, indices, parameters, gradients, result);
+}
+// Sums of the losses and right answers of the first n images of a split, whose `indices` are 0, 1,
+// …, and what probes see of the first images: of each the layer's place, n_images, n_activations,
+// and Gram matrices' batch and n_batches as numbers; shift, sums, products, grams (or null where
+// they are not needed) and activations as results, which begin as 0. Returns 0 without memory.
+long pvensemble_native_evaluate(void* network, const float* images, const int64_t* labels,
+                                const int64_t* indices, long n, const float* const* parameters,
+                                long n_probes, const long* numbers, void* const* results,
+                                double* result) {
+  std::vector<Probe> probes(n_probes);
+  for (Probe& probe : probes) {
+    for (long* number : {&probe.layer, &probe.n_images, &probe.n_activations, &probe.batch,
+                         &probe.n_batches})
+      *number = *numbers++;
+    for (double** place : {&probe.shift, &probe.sums, &probe.products, &probe.grams})
+      *place = static_cast<double*>(*results++);
+    probe.activations = static_cast<float*>(*results++);
+  }
+  return static_cast<Network*>(network)->evaluate(images, labels, indices, n, parameters, probes,
+                                                  result);
 }
 }

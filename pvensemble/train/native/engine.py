@@ -13,9 +13,15 @@ from torch import nn
 
 from pvensemble.train.native.build import library
 from pvensemble.train.native.plan import Plan, Unsupported
+from pvensemble.train.native.probes import Probes, sees
+from pvensemble.train.probing import Measured, Probing
 
 if TYPE_CHECKING:
     from pvensemble.train.executors.device_data import DeviceSplit
+
+
+EVALUATED = 64
+"""Images that are evaluated at a time: whole blocks, in which minibatches of Gram matrices fit."""
 
 
 class Engine:
@@ -41,14 +47,12 @@ class Engine:
     def __init__(self, model: nn.Module, plan: Plan, split: DeviceSplit, batch_size: int) -> None:
         self._batch_size = batch_size
         self._numbers = tuple(plan.numbers().tolist())
+        self._plan = plan
         named = dict(model.named_parameters())
         self._parameters = [named[name] for name in plan.parameters()]
-        self._images, self._labels = split.images.permute(0, 2, 3, 1), split.labels
+        self._images, self._labels = _images(split)
         for name, p in zip(plan.parameters(), self._parameters):
             _check(name, p.permute(0, 2, 3, 1) if p.dim() == 4 else p)
-        _check("the images", self._images)
-        if self._labels.dtype != torch.int64 or not self._labels.is_contiguous():
-            raise Unsupported("the labels are not whole numbers of 64 bits")
         self._network = _network(self._numbers, len(plan.layers), batch_size)
         self._pointers = _pointers(self._parameters)
         self._gradients: list[torch.Tensor] = []
@@ -84,6 +88,49 @@ class Engine:
         loss, accuracy = self._result.tolist()
         return float(np.float32(loss)), accuracy
 
+    def sees(self, probing: Probing) -> bool:
+        """Tell whether :meth:`evaluate` can measure all layers that are probed."""
+        return sees(self._plan, probing)
+
+    def evaluate(
+        self, split: DeviceSplit, size: int, probing: Probing | None = None
+    ) -> tuple[float, float, Measured]:
+        """Do what :func:`~pvensemble.train.executors.evaluation.evaluate` does.
+
+        Parameters
+        ----------
+        split
+            Its first images are evaluated.
+        size
+            Loss and accuracy are taken over this many; 0 for none (NaN).
+        probing
+            What to measure of convolutions' outputs for the first images.
+        """
+        images, labels = _images(split)
+        size = min(size, len(labels))
+        n_probe = min(probing.n_images, len(labels)) if probing else 0
+        probes = Probes(self._plan, probing, n_probe) if n_probe else None
+        numbers, pointers = (probes.numbers.ctypes.data, probes.pointers) if probes else (0, None)
+        sums = np.zeros(2)
+        network = _network(self._numbers, len(self._plan.layers), EVALUATED)
+        with network.lock:
+            done = library().pvensemble_native_evaluate(
+                network.handle,
+                images.data_ptr(),
+                labels.data_ptr(),
+                _counting(max(size, n_probe)).ctypes.data,
+                size,
+                ctypes.addressof(self._pointers),
+                len(probes) if probes else 0,
+                numbers,
+                pointers,
+                sums.ctypes.data,
+            )
+        if not done:
+            raise MemoryError("what layers show of the probe batch needs more memory than there is")
+        loss, right = (sums / size).tolist() if size else (float("nan"), float("nan"))
+        return loss, right, probes.result() if probes else {}
+
 
 class _Network:
     """The activations of one kind of network, used by all runs of a process in turn."""
@@ -104,6 +151,21 @@ class _Network:
 @lru_cache(maxsize=4)
 def _network(numbers: tuple[int, ...], n_layers: int, batch_size: int) -> _Network:
     return _Network(numbers, n_layers, batch_size)
+
+
+@lru_cache(maxsize=4)
+def _counting(n: int) -> np.ndarray:
+    """Return 0, 1, … n - 1."""
+    return np.arange(n, dtype=np.int64)
+
+
+def _images(split: DeviceSplit) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images (n, height, width, channels) and labels where they lie."""
+    images, labels = split.images.permute(0, 2, 3, 1), split.labels
+    _check("the images", images)
+    if labels.dtype != torch.int64 or not labels.is_contiguous():
+        raise Unsupported("the labels are not whole numbers of 64 bits")
+    return images, labels
 
 
 def _pointers(tensors: list[torch.Tensor]) -> ctypes.Array:

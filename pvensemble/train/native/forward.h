@@ -4,11 +4,11 @@
 
 #include <cmath>
 
-#include "network.h"
+#include "probe.h"
 
 namespace {
 
-void Network::convolution_row(const Layer& l, const float* in, float* out, long y,
+void Network::convolution_row(const Layer& l, bool relu, const float* in, float* out, long y,
                               const Block& b) const {
   const long lanes = b.lanes(), c = l.in.c, n_terms = l.kernel[0] * l.kernel[1] * c;
   const Range ky = taps(y - l.padding[0], l.kernel[0], l.in.h);
@@ -36,12 +36,13 @@ void Network::convolution_row(const Layer& l, const float* in, float* out, long 
       t.c_row = lanes;
       t.c_position = l.out.of_x(lanes);
       t.bias = l.biases ? l.biases + o : nullptr;
-      t.relu = l.relu;
+      t.relu = relu;
       multiply(n_rows, b.n, t);
     }
   });
 }
 
+template <bool PLACES>
 void Network::max_pool_row(Layer& l, const float* in, long y, const Block& b) {
   const long lanes = b.lanes(), n = l.out.c * b.n, y0 = y * l.stride[0];
   const long height = std::min(l.kernel[0], l.in.h - y0);
@@ -67,7 +68,7 @@ void Network::max_pool_row(Layer& l, const float* in, long y, const Block& b) {
             const V other = load(from + k * W);
             const I better = (other > most[k]) | (other != other);
             most[k] = better ? other : most[k];
-            place[k] = better ? I{} + here : place[k];
+            if (PLACES) place[k] = better ? I{} + here : place[k];
           }
         }
 #pragma GCC unroll 4
@@ -75,7 +76,7 @@ void Network::max_pool_row(Layer& l, const float* in, long y, const Block& b) {
         if (k >= m) break;
         store(out + l.out.of_register(j + k, b), l.relu ? rectified(most[k]) : most[k]);
       }
-      places[j / 4] = place[0] | place[1] << 8 | place[2] << 16 | place[3] << 24;
+      if (PLACES) places[j / 4] = place[0] | place[1] << 8 | place[2] << 16 | place[3] << 24;
     }
   }
 }
@@ -125,6 +126,10 @@ void Network::linear(size_t i) {
     });
 }
 
+void rectify(float* values, long n) {
+  for (long i = 0; i < n; i += W) store(values + i, rectified(load(values + i)));
+}
+
 void Network::forward(size_t i, const Block& b) {
   Layer& l = layers_[i];
   const float* in = input(i, b);
@@ -134,9 +139,16 @@ void Network::forward(size_t i, const Block& b) {
   } else if (l.kind == MAX_POOL) {
     for (long y = 0; y < l.out.h && !(i && pooled(i - 1)); y++) max_pool_row(l, in, y, b);
   } else {
+    const long first = start_ + b.first;
+    Probe* probe = l.probe && first < l.probe->n_images ? l.probe : nullptr;
     long done = 0;
     for (long y = 0; y < l.out.h; y++) {
-      convolution_row(l, in, out, y, b);
+      convolution_row(l, l.relu && !probe, in, out, y, b);
+      if (probe) {
+        float* row = out + l.out.at(y, 0, b.lanes());
+        probe->take(row, y, b, first);
+        if (l.relu) rectify(row, l.out.w * l.out.of_x(b.lanes()));
+      }
       if (!pooled(i)) continue;
       // A few rows of the convolution at a time, pooled while they are in the cache.
       Layer& pool = layers_[i + 1];
@@ -145,35 +157,68 @@ void Network::forward(size_t i, const Block& b) {
         max_pool_row(pool, out, done, b);
       }
     }
+    if (probe) probe->finish(b, first);
   }
 }
 
-// Mean cross entropy and share of right answers; the gradient of the logits.
-void Network::loss(const int64_t* labels, const int64_t* indices, double* result) {
+// Add up the cross entropy of n images and how many of them are right; in training also find the
+// gradient of the mean with respect to the logits.
+void Network::loss(const int64_t* labels, const int64_t* indices, long n, double* sums) {
   Layer& last = layers_.back();
-  const long n = last.out.c;
+  const long n_classes = last.out.c;
   double sum = 0;
   long right = 0;
   for (const Block& b : blocks_)
-    for (long lane = 0; lane < b.lanes() && b.first + lane < batch_; lane++) {
+    for (long lane = 0; lane < b.lanes() && b.first + lane < n; lane++) {
       const float* logits = last.value.data + last.out.before(b) + lane;
       float* gradient = last.gradient.data + last.out.before(b) + lane;
       const long label = labels[indices[b.first + lane]];
       long best = 0;
-      for (long k = 1; k < n; k++)
+      for (long k = 1; k < n_classes; k++)
         if (logits[k * b.lanes()] > logits[best * b.lanes()]) best = k;
       const double most = logits[best * b.lanes()];
       double total = 0;
-      for (long k = 0; k < n; k++) total += std::exp(logits[k * b.lanes()] - most);
+      for (long k = 0; k < n_classes; k++) total += std::exp(logits[k * b.lanes()] - most);
       sum += std::log(total) + most - logits[label * b.lanes()];
       right += best == label;
-      for (long k = 0; k < n; k++) {
+      for (long k = 0; k < n_classes && training_; k++) {
         const double share = std::exp(logits[k * b.lanes()] - most) / total;
-        gradient[k * b.lanes()] = static_cast<float>((share - (k == label)) / batch_);
+        gradient[k * b.lanes()] = static_cast<float>((share - (k == label)) / n);
       }
     }
-  result[0] = sum / batch_;
-  result[1] = static_cast<double>(right) / batch_;
+  sums[0] += sum;
+  sums[1] += static_cast<double>(right);
+}
+
+// Sums of the losses and right answers of n images, and what probes see; false without memory.
+bool Network::evaluate(const float* images, const int64_t* labels, const int64_t* indices, long n,
+                       const float* const* parameters, std::vector<Probe>& probes,
+                       double* result) {
+  long last = n;
+  for (Layer& l : layers_) {
+    l.probe = nullptr;
+    if (l.kind != CONVOLUTION && l.kind != LINEAR) continue;
+    l.weights = *parameters++;
+    l.biases = l.bias ? *parameters++ : nullptr;
+  }
+  for (Probe& probe : probes) {
+    if (!probe.begin(layers_[probe.layer].out)) return false;
+    layers_[probe.layer].probe = &probe;
+    last = std::max(last, probe.n_images);
+  }
+  training_ = false;
+  for (start_ = 0; start_ < last; start_ += batch_) {
+    for (const Block& b : blocks_) {
+      if (start_ + b.first >= last) break;
+      gather(images, indices + start_, last - start_, b);
+      for (size_t i = 0; i < first_linear_; i++) forward(i, b);
+    }
+    if (start_ >= n) continue;
+    for (size_t i = first_linear_; i < layers_.size(); i++) linear(i);
+    loss(labels, indices + start_, std::min(batch_, n - start_), result);
+  }
+  for (Layer& l : layers_) l.probe = nullptr;
+  return true;
 }
 
 }  // namespace

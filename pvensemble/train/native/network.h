@@ -68,6 +68,8 @@ struct Shape {
 
 enum Kind { CONVOLUTION, MAX_POOL, AVERAGE_POOL, LINEAR };
 
+struct Probe;
+
 struct Layer {
   Kind kind;
   long kernel[2], stride[2], padding[2];  // y, x
@@ -77,6 +79,7 @@ struct Layer {
   Memory places;           // of the maxima in their windows: four registers' bytes in one
   const float *weights = nullptr, *biases = nullptr;
   float *weight_gradient = nullptr, *bias_gradient = nullptr;
+  Probe* probe = nullptr;  // what looks at the outputs of a convolution
 
   long registers_of_places(int n) const { return (out.c * n + 3) / 4; }
   I* places_of(long y, long x, const Block& b) const {
@@ -107,9 +110,13 @@ class Network {
   bool complete() const;
   void step(const float* images, const int64_t* labels, const int64_t* indices,
             const float* const* parameters, float* const* gradients, double* result);
+  bool evaluate(const float* images, const int64_t* labels, const int64_t* indices, long n,
+                const float* const* parameters, std::vector<Probe>& probes, double* result);
 
  private:
   long batch_;
+  long start_ = 0;        // place of the batch among the images that are evaluated
+  bool training_ = true;  // whether a pass forward is followed by one back
   Shape image_;
   Memory pixels_, dense_, packed_, rows_, columns_;
   std::vector<Block> blocks_;
@@ -126,13 +133,18 @@ class Network {
   float* input_gradient(size_t i, const Block& b) {
     return i ? layers_[i - 1].gradient.data + layers_[i].in.before(b) : nullptr;
   }
-  void gather(const float* images, const int64_t* indices, const Block& b);
-  void convolution_row(const Layer& l, const float* in, float* out, long y, const Block& b) const;
+  void gather(const float* images, const int64_t* indices, long n, const Block& b);
+  void convolution_row(const Layer& l, bool relu, const float* in, float* out, long y,
+                       const Block& b) const;
+  template <bool PLACES>
   void max_pool_row(Layer& l, const float* in, long y, const Block& b);
+  void max_pool_row(Layer& l, const float* in, long y, const Block& b) {
+    training_ ? max_pool_row<true>(l, in, y, b) : max_pool_row<false>(l, in, y, b);
+  }
   void average_pool(const Layer& l, const float* in, float* out, const Block& b) const;
   void linear(size_t i);
   void forward(size_t i, const Block& b);
-  void loss(const int64_t* labels, const int64_t* indices, double* result);
+  void loss(const int64_t* labels, const int64_t* indices, long n, double* sums);
   void backward(size_t i, const Block& b);
   void max_pool_backward(const Layer& l, float* to, const Shape& shape, Range rows,
                          const Block& b) const;
@@ -205,11 +217,12 @@ bool Network::complete() const {
   return pixels_.data && dense_.data && packed_.data && rows_.data && columns_.data;
 }
 
-// Put the images (y, x, channel) of a block side by side; lanes behind the last image stay 0.
-void Network::gather(const float* images, const int64_t* indices, const Block& b) {
+// Put the images (y, x, channel) of a block side by side; lanes behind the last of n images stay
+// what they are.
+void Network::gather(const float* images, const int64_t* indices, long n, const Block& b) {
   const long size = image_.c * image_.h * image_.w, lanes = b.lanes(), c_step = image_.of_c(lanes);
   float* to = pixels_.data + image_.before(b);
-  for (long lane = 0; lane < lanes && b.first + lane < batch_; lane++) {
+  for (long lane = 0; lane < lanes && b.first + lane < n; lane++) {
     const float* from = images + indices[b.first + lane] * size;
     for (long y = 0; y < image_.h; y++)
       for (long x = 0; x < image_.w; x++) {
