@@ -18,11 +18,14 @@ from pvensemble.filters.plot_geometry import (
     DARK,
     GREY,
     Z_DATA,
+    Z_GRID,
+    Z_IMAGE,
     Sketch,
     cell_array_from_sizes,
     vtk_points,
 )
-from pvensemble.filters.plot_matrix_panels import Layout
+from pvensemble.filters.plot_matrix_panels import Caption, Layout
+from pvensemble.filters.plot_panels import NO_RUN
 from pvensemble.filters.plot_text import text_width
 from pvensemble.numerics.ticks import nice_ticks, number_labels
 from pvensemble.vtkdata.arrays import to_vtk
@@ -33,8 +36,6 @@ _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 _STRIP = np.array([4, 5, 7, 6, 2, 5, 1, 4, 0, 7, 3, 2, 0, 1])
 """All six sides of a box as one strip; points 0 to 3 lie below, 4 to 7 above them."""
 _TICK = 0.3
-_Z_IMAGE = -0.3
-"""Of the image: ParaView moves slices towards the camera, over text that lies closer above them."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +134,22 @@ def write_quads(output: vtkPolyData, x: np.ndarray, y: np.ndarray, unit: float) 
 
 
 def write_image(output: vtkImageData, x, y, unit: float, arrays: dict[str, np.ndarray]) -> None:
-    """Write an image whose cells lie where the quads would; between them filter is -1, values 0."""
+    """Write an image whose cells lie where the quads would; between them filter is -1.
+
+    There ``normalized`` is NaN, to be drawn transparent, and the weight 0.
+    """
     if len(x) == 0:
         return
     x0, y0 = float(x.min()), float(y.min())
     column, row = (np.rint((a - b) / unit).astype(np.int64) for a, b in ((x, x0), (y, y0)))
     width, height = int(column.max()) + 1, int(row.max()) + 1
-    output.SetOrigin(x0, y0, _Z_IMAGE)
+    output.SetOrigin(x0, y0, Z_IMAGE)
     output.SetSpacing(unit, unit, 1.0)
     output.SetDimensions(width + 1, height + 1, 1)
     place = row * width + column
     whole = {}
     for name, values in arrays.items():
-        empty = 0 if values.dtype.kind == "f" else -1
+        empty = np.nan if name == NORMALIZED else 0 if values.dtype.kind == "f" else -1
         whole[name] = np.full(width * height, empty, values.dtype)
         whole[name][place] = values
     add_arrays(output, whole)
@@ -166,6 +170,29 @@ def draw_numbers(sketch: Sketch, panel: WeightPanel, k: int, tiles: TileMap, siz
         x = x0 + tiles.unit * (column + 0.5 * width)
         y = y0 - tiles.unit * (row + height) - 0.1 * small
         sketch.text(str(number), x, y, small, align="center", valign="top", color=DARK)
+
+
+def draw_panels(
+    sketch: Sketch,
+    panels: list[WeightPanel],
+    captions: list[Caption],
+    layout: Layout,
+    tiles: TileMap,
+    *,
+    over: float = 0.0,
+) -> None:
+    """Draw the captions of panels, and the numbers of their filters."""
+    for k, (panel, caption, square) in enumerate(zip(panels, captions, layout.squares)):
+        caption.draw(sketch, square.x, square.top + over * square.side, layout.width, layout.size)
+        if panel.block is not None:
+            draw_numbers(sketch, panel, k, tiles, layout.size)
+            continue
+        sketch.box(square.x, square.y, square.right, square.top, NO_RUN, Z_GRID)
+        middle = square.x + 0.5 * square.side, square.y + 0.5 * square.side
+        small = min(
+            layout.size, layout.size * square.side / text_width("not recorded", layout.size)
+        )
+        sketch.text("not recorded", *middle, small, align="center", valign="middle", color=DARK)
 
 
 def draw_height_axis(
@@ -194,4 +221,4 @@ def draw_height_axis(
         axis.line([(-_TICK * small, at), (0.0, at)], GREY)
         x = -2 * _TICK * small
         axis.text(label, x, at, small, align="right", valign="middle", color=DARK)
-    sketch.stand(axis, *corner)
+    sketch.add(axis, *corner, upright=True)

@@ -115,11 +115,18 @@ class Sketch:
             points = (glyph.points * size + offset) @ rotation + (x, y)
             self._add("polys", points, glyph.triangles, [color], Z_TEXT)
 
-    def stand(self, other: Sketch, x: float, y: float) -> None:
-        """Add another sketch upright, seen from the front: its y is up, its origin at (x, y, 0)."""
+    def add(self, other: Sketch, x: float, y: float, *, upright: bool = False) -> None:
+        """Add another sketch with its origin at (x, y, 0).
+
+        What is added upright is seen from the front: its y is up.
+        """
         for points in other._points:
             plane, above = points[:, :2], points[:, 2:]
-            self._points.append(np.hstack([plane[:, :1] + x, y - above, plane[:, 1:]]))
+            if upright:
+                placed = np.hstack([plane[:, :1] + x, y - above, plane[:, 1:]])
+            else:
+                placed = np.hstack([plane + (x, y), above])
+            self._points.append(placed.astype(np.float32))
         for kind in self._cells:
             self._cells[kind] += [cells + self._n_points for cells in other._cells[kind]]
             self._colors[kind] += other._colors[kind]

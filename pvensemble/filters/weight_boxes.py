@@ -22,20 +22,17 @@ from pvensemble.filters._weights import (
     shape_note,
 )
 from pvensemble.filters.plot_boxes import (
-    TileMap,
     add_arrays,
     all_places,
     cell_arrays,
     draw_height_axis,
-    draw_numbers,
+    draw_panels,
     tile_map,
     write_boxes,
     write_image,
 )
-from pvensemble.filters.plot_geometry import DARK, Z_GRID, Sketch
-from pvensemble.filters.plot_matrix_panels import Caption, Layout, draw_heading, place_panels
-from pvensemble.filters.plot_panels import NO_RUN
-from pvensemble.filters.plot_text import text_width
+from pvensemble.filters.plot_geometry import Sketch
+from pvensemble.filters.plot_matrix_panels import Caption, draw_heading, place_panels
 from pvensemble.numerics.weight_statistics import extents
 from pvensemble.vtkdata.arrays import add_field
 from pvensemble.vtkdata.runs import RunsData, copy_fields
@@ -200,26 +197,3 @@ class WeightBoxes(WeightFilter):
         text = f"{layer_and_step(panels)}: {self.kind}s, full colour at ±{color_limit:.3g}"
         more = f"; first {len(panels)} of {len(panels) + n_left_out} chosen runs"
         return text + more * (n_left_out > 0)
-
-
-def draw_panels(
-    sketch: Sketch,
-    panels: list[WeightPanel],
-    captions: list[Caption],
-    layout: Layout,
-    tiles: TileMap,
-    *,
-    over: float = 0.0,
-) -> None:
-    """Draw the captions of panels, and the numbers of their filters."""
-    for k, (panel, caption, square) in enumerate(zip(panels, captions, layout.squares)):
-        caption.draw(sketch, square.x, square.top + over * square.side, layout.width, layout.size)
-        if panel.block is not None:
-            draw_numbers(sketch, panel, k, tiles, layout.size)
-            continue
-        sketch.box(square.x, square.y, square.right, square.top, NO_RUN, Z_GRID)
-        middle = square.x + 0.5 * square.side, square.y + 0.5 * square.side
-        small = min(
-            layout.size, layout.size * square.side / text_width("not recorded", layout.size)
-        )
-        sketch.text("not recorded", *middle, small, align="center", valign="middle", color=DARK)

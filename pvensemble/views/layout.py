@@ -180,7 +180,8 @@ class Fit:
         look_at(self.view, x, y, unit * size[1] / 2)
         if self.bar is not None:
             left = size[0] / 2 + (x1 - x) / unit + BAR_GAP * self.right / BAR
-            low, high = bounds_of([(self.plot, 0)])[2:]
+            is_drawn = self.plot.SMProxy.GetDataInformation(0).GetNumberOfCells() > 0
+            low, high = bounds_of([(self.plot, 0)] if is_drawn else content)[2:]
             bottom = size[1] / 2 + (low - y) / unit
             length = max((high - low) / unit, 50)
             self.bar.Position = [left / size[0], (bottom + 0.1 * length) / size[1]]

@@ -13,7 +13,10 @@ from pvensemble.views import colors
 from pvensemble.views.charts import show, show_axes
 from pvensemble.views.layout import BAR_GAP, FONT_PIXELS, MARGIN, SIDE, Fit, size_of
 
-NORMALIZED = "normalized"
+NORMALIZED, LOG_SHARE = "normalized", "log_share"
+SHARES = (-4.0, 0.0)
+"""Powers of ten of the share of weights in a bin, from pale to dark."""
+PALE_TO_DARK = ((0.0, 0.90, 0.91, 0.93), (0.5, 0.58, 0.61, 0.68), (1.0, 0.10, 0.12, 0.20))
 AXES_PORT = 1
 TILT, TURN = 40.0, 10.0
 """Degrees by which the camera of weight boxes stands off the normal of their plane, and aside."""
@@ -31,11 +34,33 @@ def show_weight_boxes(plot: Any, view: Any, *, has_bar: bool = True) -> None:
     show_axes(plot, view)
 
 
+def show_weight_images(plot: Any, view: Any, *, has_bar: bool = True) -> None:
+    """Tiles from blue over white to red, histograms from pale (rare) to dark (common)."""
+    tiles = show(plot, view, 0)
+    colors.selection_style(tiles, width=1.5)
+    bar = colors.diverging(tiles, NORMALIZED, view, (-1.0, 1.0))
+    bar.Visibility = int(has_bar)
+    show_image(plot, view, 2)
+    histograms = show(plot, view, 3)
+    lut = simple.GetColorTransferFunction(LOG_SHARE)
+    colors.set_limits(lut, SHARES, PALE_TO_DARK)
+    lut.AutomaticRescaleRangeMode, lut.ScalarRangeInitialized = "Never", 1
+    histograms.LookupTable = lut
+    histograms.ColorArrayName = ["CELLS", LOG_SHARE]
+    colors.selection_style(histograms, width=1.5)
+    show_axes(plot, view)
+
+
 def show_image(plot: Any, view: Any, port: int) -> None:
-    """The image that stands for very many boxes or tiles, in their colours."""
+    """The image that stands for very many boxes or tiles, in their colours; gaps are not drawn."""
     image = simple.Show(servermanager.OutputPort(plot, port), view)
     image.Representation = "Slice"  # a texture: as quads it takes ten times as long
-    image.LookupTable = simple.GetColorTransferFunction(NORMALIZED)
+    image.UseSeparateColorMap = 1
+    lut = simple.GetColorTransferFunction(NORMALIZED, image, separate=True)
+    colors.set_limits(lut, (-1.0, 1.0), colors.DIVERGING)
+    lut.ColorSpace, lut.NanOpacity = "Lab", 0.0
+    lut.AutomaticRescaleRangeMode, lut.ScalarRangeInitialized = "Never", 1
+    image.LookupTable = lut
     image.ColorArrayName = ["CELLS", NORMALIZED]
 
 

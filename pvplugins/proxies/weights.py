@@ -1,11 +1,11 @@
 """Proxies of the plots of weights: as boxes, as images, and in the colours of groups of filters."""
 
-from pvensemble.filters import _weights, weight_boxes
+from pvensemble.filters import _weights, weight_boxes, weight_images
 
 from .plots import LABEL_SIZE
 from .properties import checkbox, choice, filter_proxy, group, name_choice, number, text
 
-PROXIES = ("WeightBoxes",)
+PROXIES = ("WeightBoxes", "WeightImages")
 
 LAYER = name_choice(
     "Layer",
@@ -56,4 +56,31 @@ RUNS = text(
     tensors=True,
 )
 class WeightBoxes(weight_boxes.WeightBoxes):
+    """Filter on runs and tensors."""
+
+
+@filter_proxy(
+    """Draw the weights of a layer at the time as flat tiles, every filter (or unit) as a block with
+    a tile for each input channel, and beside them a histogram for each recorded step, with the
+    median and the quantiles of 5 and 95 %. Cell i of the tiles is a weight, with the arrays of
+    Weight Boxes; cells of the histograms hold log_share (log10 of the share of the weights, for
+    colour), count, value, step and run_index. The table Statistics has a row for each run and
+    recorded step. Very many weights are shown as an image of the same layout (third output). Check
+    the layer under Layers of the Ensemble Reader.""",
+    LAYER,
+    KIND,
+    RUNS,
+    choice(
+        "Range",
+        1,
+        weight_images.RANGES,
+        """What the array normalized is divided by: the largest magnitude in each filter, or one
+        value for all runs and recorded steps (three times the root mean square).""",
+    ),
+    checkbox("ShowHistograms", True, "Draw the histograms beside the tiles."),
+    LABEL_SIZE,
+    ports=("Tiles", "Axes", "Image", "Histograms", "Statistics"),
+    tensors=True,
+)
+class WeightImages(weight_images.WeightImages):
     """Filter on runs and tensors."""

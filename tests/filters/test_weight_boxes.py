@@ -207,6 +207,8 @@ def test_the_image_shows_the_same_weights_at_the_same_places():
                      there["weight"][used].tolist()))  # fmt: skip
     assert found == key
     assert (there["weight"][~used] == 0).all()
+    assert np.isnan(there["normalized"][~used]).all()
+    assert np.isfinite(there["normalized"][used]).all()
     # Columns to the right, rows downwards.
     width = image.GetDimensions()[0] - 1
     place = np.arange(len(used))

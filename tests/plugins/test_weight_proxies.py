@@ -61,6 +61,24 @@ for detail in ("boxes", "image"):
     boxes.Detail = detail
     result["drawn"][detail] = picture(weight_charts.show_weight_boxes, boxes, fit)
 result["image"] = [column(boxes, name, 2) for name in ("filter", "weight")]
+
+images = simple.WeightImages(Input=measures)  # finds the tensors itself
+images.Runs = "4-6"
+images.UpdatePipeline(50.0)
+result["tiles"] = [column(images, name) for name in ("weight", "run_index")]
+rows = servermanager.Fetch(images, idx=4)
+result["table"] = {rows.GetColumnName(k): vtk_to_numpy(rows.GetColumn(k)).tolist()
+                   for k in range(rows.GetNumberOfColumns())}
+result["bins"] = [column(images, name, 3) for name in ("count", "step", "run_index")]
+images.Runs = "4"
+result["drawn"]["tiles"] = picture(
+    weight_charts.show_weight_images, images,
+    lambda view: layout.Fit(view, images, (0, 1, 2, 3), bar=colors.bar_of(view)))
+sheet = simple.CreateView("SpreadSheetView")
+simple.Show(simple.OutputPort(images, 4), sheet)
+simple.Render(sheet)
+simple.Delete(sheet)
+
 boxes.Kind = "gradient"
 boxes.Layer = "conv1"  # an image of another size
 result["drawn"]["another layer"] = picture(weight_charts.show_weight_boxes, boxes, fit)
@@ -100,7 +118,7 @@ def test_a_difference(found):
     np.testing.assert_array_equal(np.float32(found["difference"]), weights.ravel())
 
 
-@pytest.mark.parametrize("name", ["boxes", "image", "another layer"])
+@pytest.mark.parametrize("name", ["boxes", "image", "another layer", "tiles"])
 def test_boxes_and_images_are_drawn_in_their_colours(found, name):
     red, blue = found["drawn"][name]
     assert max(red, blue) > 0.02, (red, blue)
@@ -113,6 +131,20 @@ def test_the_image_holds_the_weights(found):
     np.testing.assert_allclose(
         np.sort(weight[number >= 0]), np.sort(weights.ravel()).astype(float), rtol=1e-6
     )
+
+
+def test_tiles_statistics_and_histograms(found):
+    weight, run_index = found["tiles"]
+    weights = [expected(1, "weight", 50, k).ravel() for k in (4, 5, 6)]
+    np.testing.assert_array_equal(np.float32(weight), np.concatenate(weights))
+    assert run_index == np.repeat([4, 5, 6], 6 * 4 * 9).tolist()
+    table = found["table"]
+    assert table["step"] == [0, 50, 100] * 3
+    assert table["run_index"] == np.repeat([4, 5, 6], 3).tolist()
+    means = [expected(1, "weight", s, k).mean() for k in (4, 5, 6) for s in (0, 50, 100)]
+    np.testing.assert_allclose(table["mean"], means, rtol=1e-5)
+    count, step, run = map(np.array, found["bins"])
+    assert {count[(step == s) & (run == k)].sum() for s in (0, 50, 100) for k in (4, 5, 6)} == {216}
 
 
 def test_gradients(found):
