@@ -46,7 +46,7 @@ def write_text(text: str, target: str) -> None:
     if target == "-":
         sys.stdout.write(text)
     else:
-        _write(text.encode(), target, "the table")
+        write_bytes(text.encode(), target, "the table")
 
 
 def write_matrix(matrix, target: str) -> None:
@@ -67,10 +67,11 @@ def write_matrix(matrix, target: str) -> None:
         raise StoreError("--npy needs the name of a file; --csv - writes to the output")
     buffer = io.BytesIO()
     np.save(buffer, matrix, allow_pickle=False)
-    _write(buffer.getbuffer(), target, "the matrix")
+    write_bytes(buffer.getbuffer(), target, "the matrix")
 
 
-def _write(data: bytes | memoryview, target: str, what: str) -> None:
+def write_bytes(data: bytes | memoryview, target: str, what: str) -> None:
+    """Write to a file as `write_text` does; ``what`` is for messages."""
     import os
     from pathlib import Path
 

@@ -57,33 +57,36 @@ def of_filters(ensemble, args: argparse.Namespace) -> tuple:
     """Return the filters (n,), their correlations (n, n) and what is to say about them."""
     import numpy as np
 
-    from pvensemble.numerics.correlation import dead_filters
+    from pvensemble.numerics.correlation import dead_filters, existing_filters
     from pvensemble.numerics.filter_counts import FilterCounts
     from pvensemble.numerics.ordering import cluster_order
     from pvensemble.schema import CORRELATION
 
     layer, step = chosen_place(ensemble, CORRELATION, args.layer, args.step)
     index, matrix = _of_run(ensemble, layer, CORRELATION, step, args.run)
+    numbers, n_before = np.flatnonzero(existing_filters(matrix)), len(matrix)
+    matrix = matrix[np.ix_(numbers, numbers)]
     order = cluster_order(matrix, args.threshold, args.linkage)
     counts = FilterCounts()
     counts.add(step, matrix[None])
     pairs, filters = (int(counts.count(args.threshold, w)[0, 0]) for w in ("pairs", "filters"))
     n, dead = len(matrix), int(dead_filters(matrix).sum())
+    merged = f" ({n_before - n} merged away)" if n < n_before else ""
     text = lines_text(
-        f"{layer} at step {step}, {_name(ensemble, index)}: {n} filters, {dead} dead",
+        f"{layer} at step {step}, {_name(ensemble, index)}: {n} filters{merged}, {dead} dead",
         {
             f"pairs above {args.threshold:g}": f"{pairs} of {n * (n - 1) // 2}, "
             f"{filters} of the filters are in one",
             "clusters": f"{order.n_clusters}, the largest has "
             f"{int(np.bincount(order.cluster).max())} filters ({args.linkage} linkage)",
-            "strongest pair": _strongest(matrix),
-            "redundant": _redundant(order.redundant),
+            "strongest pair": _strongest(matrix, numbers),
+            "redundant": _redundant([numbers[group] for group in order.redundant]),
         },
     )
     if not args.order:
-        return np.arange(n), matrix, text
+        return numbers, matrix, text
     permutation = order.permutation
-    return permutation, matrix[np.ix_(permutation, permutation)], text
+    return numbers[permutation], matrix[np.ix_(permutation, permutation)], text
 
 
 def between_layers(ensemble, args: argparse.Namespace) -> tuple:
@@ -147,12 +150,13 @@ def _redundant(groups: list) -> str:
     return f"{surplus} filters, were one kept of each of {shown}"
 
 
-def _strongest(matrix) -> str:
-    """Say which two filters are correlated most."""
+def _strongest(matrix, numbers) -> str:
+    """Say which two filters, given with their numbers, are correlated most."""
     import numpy as np
 
     if len(matrix) < 2:
         return ""
     magnitude = np.triu(np.abs(matrix), 1)
     a, b = np.unravel_index(np.argmax(magnitude), magnitude.shape)
-    return f"filters {a} and {b}: {matrix[a, b]:.3f}" if magnitude[a, b] else ""
+    strongest = f"filters {numbers[a]} and {numbers[b]}: {matrix[a, b]:.3f}"
+    return strongest if magnitude[a, b] else ""

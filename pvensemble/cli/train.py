@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import shlex
 import shutil
 import signal
@@ -40,6 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change a setting, e.g. steps=100, record.every=50, session.space.momentum=0.5,0.9; "
         "several, or repeated",
     )
+    parser.add_argument(
+        "--reduce-filters",
+        metavar="'r>=0.9'",
+        help="merge filters whose outputs correlate by so much while training goes on",
+    )
+    parser.add_argument(
+        "--every", type=int, metavar="N", help="merge filters every N steps (default: each epoch)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and end")
     parser.add_argument(
         "--resume",
@@ -61,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from pvensemble.train.search import sample_with_repeats
 
     _place_config(args)
+    args.set += reduce_settings(args.reduce_filters, args.every)
     if args.workers is not None and args.workers < 0:
         raise ConfigError(f"--workers: got {args.workers}, allowed: 0 and more")
     config = load_config(args.config, args.set)
@@ -80,6 +90,22 @@ def _place_config(args: argparse.Namespace) -> None:
     if args.config is None and args.set and "=" not in args.set[-1]:
         args.config = args.set.pop()
     args.config = args.config or "digits"
+
+
+def reduce_settings(condition: str | None, every: int | None) -> list[str]:
+    """Return ``--reduce-filters`` and ``--every`` as settings of the configuration."""
+    if condition is None:
+        if every is not None:
+            raise ConfigError("--every: goes with --reduce-filters; recording has record.every")
+        return []
+    found = re.fullmatch(r"\s*(?:r\s*>=\s*)?([0-9.]+)\s*", condition)
+    try:
+        threshold = float(found[1]) if found else None
+    except ValueError:
+        threshold = None
+    if threshold is None:
+        raise ConfigError(f"--reduce-filters: got {condition!r}, allowed: 'r>=0.9'")
+    return [f"reduce.threshold={threshold}"] + [f"reduce.every={every}"] * (every is not None)
 
 
 def output_path(output: str | None, config: TrainConfig) -> Path:
@@ -162,6 +188,8 @@ def _train(config: TrainConfig, path: Path, args: argparse.Namespace) -> int:
     if result.failures:
         print(f"try again with: {resume_command(args)}", file=sys.stderr)
     print(f"{path}: {states_text(result.states)}")
+    if result.n_merged:
+        print(f"{_count(result.n_merged, 'filter')} merged; see: pvensemble merges {path}")
     return 0
 
 

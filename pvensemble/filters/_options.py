@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pvensemble.errors import OptionError, did_you_mean
@@ -93,9 +95,14 @@ class OrderedFilter(Labels, TensorFilter):
 
 
 def ordered(block: Block, row: int, threshold: float, linkage: str) -> ClusterOrder:
-    """Return the clustered order of one slice's filters, computed once for all filters."""
-    key = "cluster_order", row, threshold, linkage
-    return cached(block.array, key, lambda: cluster_order(block.stack[row], threshold, linkage))
+    """Return the clustered order of one slice's filters that are there, computed once."""
+
+    def compute() -> ClusterOrder:
+        there = np.flatnonzero(block.exists(row))
+        order = cluster_order(block.stack[row][np.ix_(there, there)], threshold, linkage)
+        return replace(order, permutation=there[order.permutation])
+
+    return cached(block.array, ("cluster_order", row, threshold, linkage), compute)
 
 
 class TwoColumnColors(EnsembleAlgorithm):

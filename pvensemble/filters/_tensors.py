@@ -11,7 +11,7 @@ filters on the same tensors share it, and another threshold computes nothing twi
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from vtkmodules.vtkCommonCore import vtkDataArray, vtkInformation
@@ -27,6 +27,8 @@ from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline 
 from pvensemble import schema
 from pvensemble.errors import MissingArrayError, NotRecordedError, did_you_mean
 from pvensemble.filters._base import EnsembleAlgorithm, upstream
+from pvensemble.numerics.correlation import existing_filters
+from pvensemble.numerics.merging import existing
 from pvensemble.vtkdata.arrays import stack_from_image, to_numpy
 from pvensemble.vtkdata.runs import RunsData
 from pvensemble.vtkdata.time import requested_time
@@ -56,6 +58,9 @@ class Block:
         (n,) int64 slices of the runs that are in the input, in the order of their cells.
     cells : numpy.ndarray
         (n,) int64 cell of each of these runs in the input.
+    standing : numpy.ndarray or None
+        (n_slices, n_filters) for each filter the one that stands for it, where filters are merged
+        during training and the input holds `schema.FILTER_GROUP` of this layer.
     """
 
     group: str
@@ -67,11 +72,23 @@ class Block:
     stack: np.ndarray
     rows: np.ndarray
     cells: np.ndarray
+    standing: np.ndarray | None = None
 
     @property
     def n_filters(self) -> int:
         """Number of filters: rows of a correlation matrix, first axis of other tensors."""
         return self.shape[0] if self.shape else self.stack.shape[1]
+
+    def exists(self, row: int) -> np.ndarray:
+        """Tell which filters of a slice are there, (n_filters,) bool: not merged away.
+
+        Correlations show it themselves; of other kinds it is known from ``standing``.
+        """
+        if self.kind == schema.CORRELATION:
+            return existing_filters(self.stack[row])
+        if self.standing is None or self.standing.shape[1] != self.n_filters:
+            return np.ones(self.n_filters, bool)
+        return existing(self.standing[row])
 
     def chosen(self) -> np.ndarray:
         """Return the slices (n, y, x) of the input's runs; a view when that is all in order."""
@@ -162,8 +179,18 @@ class Tensors:
             if (name, a_kind) == (layer, kind):
                 block = _block(group, layer, kind, image, np.asarray(run_index))
                 if len(block.cells):
-                    found.append(block)
+                    found.append(replace(block, standing=self._standing(group, layer, image)))
         return found
+
+    def _standing(self, group: str, layer: str, like: vtkImageData) -> np.ndarray | None:
+        """Return which filter stands for which in the slices of a volume, None if unknown."""
+        image = self._images.get((group, layer, schema.FILTER_GROUP))
+        if image is None:
+            return None
+        fields = (schema.RUN_INDEX, STEP_FIELD)
+        if any(_field_numbers(image, name) != _field_numbers(like, name) for name in fields):
+            return None
+        return stack_from_image(image, schema.FILTER_GROUP)[:, 0]
 
     def probe_images(self, group: str) -> np.ndarray | None:
         """Return the images that a group's activations are of, None when they are not there.

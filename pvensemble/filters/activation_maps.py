@@ -34,7 +34,7 @@ from pvensemble.filters.plot_maps import (
     pixel_grids,
     place_maps,
 )
-from pvensemble.filters.plot_matrix_panels import SIDE, Caption, run_title
+from pvensemble.filters.plot_matrix_panels import SIDE, Caption, of_filters, run_title
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.arrays import to_vtk
 from pvensemble.vtkdata.runs import RunsData, copy_fields
@@ -56,9 +56,9 @@ class Maps:
     values : numpy.ndarray
         (n_filters, n_images, h, w) in the layer's order.
     shown : numpy.ndarray
-        (n_filters,) int64 filter at each position.
+        (n,) int64 filter at each position: those that were not merged away.
     cluster : numpy.ndarray or None
-        (n_filters,) cluster at each position; None in the layer's order.
+        (n,) cluster at each position; None in the layer's order.
     """
 
     cell: int
@@ -107,9 +107,9 @@ class ActivationMaps(OrderedFilter):
         if runs.n_runs:
             tensors = self.tensors_input(request, inInfo, outInfo)
             maps = self._maps(tensors, runs)
-            n_filters, n_images, h, w = maps.values.shape
+            _, n_images, h, w = maps.values.shape
             aspect = w / h if 0.2 <= w / h <= 5 else 1.0
-            grid = place_maps(n_filters, n_images, self._columns, self._label_size, aspect)
+            grid = place_maps(len(maps.shown), n_images, self._columns, self._label_size, aspect)
             self.report(0.3, "Maps")
             width = write_maps(output, runs, maps, grid, self._range)
             self.report(0.7, "Axes")
@@ -143,7 +143,7 @@ class ActivationMaps(OrderedFilter):
         n_filters, n_images = block.shape[:2]
         y, x = block.stack.shape[1:]
         values = block.stack[row].reshape(n_filters, y // n_filters, n_images, x // n_images)
-        shown, cluster = np.arange(n_filters), None
+        shown, cluster = np.flatnonzero(block.exists(row)), None
         if self._order == CLUSTERED:
             shown, cluster = self._clustered(tensors, runs, block, cell)
         return Maps(cell, block, values.swapaxes(1, 2), shown, cluster)
@@ -172,14 +172,14 @@ class ActivationMaps(OrderedFilter):
         if images is not None:
             draw_images(sketch, grid, images)
             top += 1.15 * grid.row
-        dead = maps.dead
-        draw_labels(sketch, grid, maps.shown, dead[maps.shown])
+        dead = maps.dead[maps.shown]
+        draw_labels(sketch, grid, maps.shown, dead)
         if maps.cluster is not None:
             draw_brackets(sketch, grid, maps.cluster)
         n_filters, n_images, h, w = maps.values.shape
         layer, step = maps.block.layer, maps.block.step
         notes = [
-            f"{at_step(layer, step)}, {n_filters} filter{'s' * (n_filters != 1)}",
+            f"{at_step(layer, step)}, {of_filters(len(maps.shown), n_filters)}",
             f"{n_images} image{'s' * (n_images != 1)}",
             f"maps of {h} x {w}",
         ]
@@ -195,12 +195,12 @@ class ActivationMaps(OrderedFilter):
 
 def write_maps(output: vtkPolyData, runs: RunsData, maps: Maps, grid: MapGrid, ranges: str) -> int:
     """Write a quad for each pixel of each map; return how many pixels share one quad's side."""
-    n_filters, n_images, h, w = maps.values.shape
+    n_images, h, w = maps.values.shape[1:]
     width = max(1, math.ceil(math.sqrt(maps.values.size / MAX_CELLS)))
     normalized = maps.values / maps.scales(ranges)[:, None, None, None]
     values, normalized = (block_means(v, width)[maps.shown] for v in (maps.values, normalized))
     h, w = values.shape[2:]
-    position, image = (a.ravel() for a in np.indices((n_filters, n_images)))
+    position, image = (a.ravel() for a in np.indices((len(maps.shown), n_images)))
     points, quads = pixel_grids(grid.boxes(position, image), h, w)
     flat = np.full((len(points), 3), Z_DATA, np.float32)
     flat[:, :2] = points

@@ -52,14 +52,14 @@ class Panel:
     block : Block or None
         None when there are no tensors of the run.
     matrix : numpy.ndarray
-        (n_filters, n_filters) signed correlation in the layer's order.
+        (n, n) signed correlation in the layer's order, of filters that were merged away as well.
     order : ClusterOrder or None
     is_clustered : bool
         Whether it is shown in that order.
     shown : numpy.ndarray
-        (n_filters,) int64 filter at each position.
+        (n_filters,) int64 filter at each position: those that are there.
     dead : numpy.ndarray
-        (n_filters,) bool, in the layer's order.
+        (n,) bool, in the layer's order.
     """
 
     cell: int
@@ -77,7 +77,7 @@ class Panel:
 
     def clusters(self) -> np.ndarray:
         """(n_filters,) cluster of the filter at each position."""
-        label = np.empty(self.n_filters, np.int64)
+        label = np.empty(len(self.matrix), np.int64)
         label[self.order.permutation] = self.order.cluster
         return label[self.shown]
 
@@ -156,7 +156,7 @@ class FilterCorrelation(OrderedFilter):
         matrix = block.stack[row]
         order = ordered(block, row, self._threshold, self._linkage)
         is_clustered = self._order == CLUSTERED
-        shown = order.permutation if is_clustered else np.arange(len(matrix))
+        shown = order.permutation if is_clustered else np.sort(order.permutation)
         dead = dead_filters(matrix)
         return Panel(cell, run_index, block, matrix, order, is_clustered, shown, dead)
 

@@ -228,15 +228,22 @@ def summary(panel, threshold: float, width: int, *, is_short: bool = False) -> l
     clusters = f"{n_clusters} cluster{'s' * (n_clusters != 1)}"
     if is_short:
         parts = [f"{n_pairs:,} pair{'s' * (n_pairs != 1)}", clusters]
+        parts[:0] = [of_filters(n, len(panel.matrix))] if n < len(panel.matrix) else []
     else:
         parts = [
-            f"{at_step(panel.block.layer, panel.block.step)}, {n} filter{'s' * (n != 1)}",
+            f"{at_step(panel.block.layer, panel.block.step)}, {of_filters(n, len(panel.matrix))}",
             f"{n_pairs:,} of {n * (n - 1) // 2:,} pairs with |r| > {threshold:.3g}",
             f"{clusters}, {int((sizes == 1).sum())} single",
         ]
     parts += [f"{n_dead} dead"] if n_dead else []
     parts += [f"means of {width} x {width}"] if width > 1 else []
     return parts
+
+
+def of_filters(n: int, n_before: int) -> str:
+    """Return how many filters there are, and how many there were before some were merged."""
+    number = f"{n} of {n_before}" if n < n_before else f"{n}"
+    return f"{number} filter{'s' * (n_before != 1)}"
 
 
 def heading(panels, threshold: float, n_left_out: int) -> str:

@@ -154,6 +154,8 @@ def filter_correlation(
 def dead_filters(matrix: np.ndarray) -> np.ndarray:
     """Tell which filters of stored correlations are dead: those that correlate 0 with all others.
 
+    Filters that were merged away are none of them; see :func:`existing_filters`.
+
     Parameters
     ----------
     matrix : numpy.ndarray
@@ -170,7 +172,27 @@ def dead_filters(matrix: np.ndarray) -> np.ndarray:
         return np.zeros(matrix.shape[:-1], bool)
     others = np.count_nonzero(matrix, axis=-1)
     others -= np.diagonal(matrix, axis1=-2, axis2=-1) != 0
-    return others == 0
+    return (others == 0) & existing_filters(matrix)
+
+
+def existing_filters(matrix: np.ndarray) -> np.ndarray:
+    """Tell which filters of stored correlations are there: not merged away during training.
+
+    Those that are there correlate 1 with themselves, the others 0. Of a run that failed nothing is
+    stored but zeros: all its filters count as there.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        (…, n_filters, n_filters).
+
+    Returns
+    -------
+    numpy.ndarray
+        (…, n_filters) bool, at least one of them True.
+    """
+    own = np.diagonal(np.asarray(matrix), axis1=-2, axis2=-1) != 0
+    return own | ~own.any(axis=-1, keepdims=True)
 
 
 def layer_correlation(grams: list[np.ndarray]) -> np.ndarray:

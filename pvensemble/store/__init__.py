@@ -4,6 +4,7 @@ from pvensemble.store.background import BackgroundWriter
 from pvensemble.store.ensemble import Ensemble
 from pvensemble.store.group import Group
 from pvensemble.store.group_writer import GroupWriter
+from pvensemble.store.networks import Reducible
 from pvensemble.store.records import (
     Checkpoint,
     Curve,
@@ -28,6 +29,7 @@ __all__ = [
     "LayerInfo",
     "LossSurface",
     "MergeEvent",
+    "Reducible",
     "RunInfo",
     "SessionInfo",
 ]

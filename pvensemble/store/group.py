@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from pvensemble.errors import CorruptFileError, NotRecordedError, did_you_mean
-from pvensemble.schema import INDEX_FILE, NETWORK, tensor_name
+from pvensemble.schema import FILTER_GROUP, INDEX_FILE, NETWORK, tensor_name
 from pvensemble.store.files import unreadable
 from pvensemble.store.group_index import GroupIndex, SegmentEntry, TensorEntry
 from pvensemble.store.images import block, read_arrays
 from pvensemble.store.journal import parse
+from pvensemble.store.networks import Reducible, without_merged
 from pvensemble.store.records import LayerInfo, MergeEvent, RunInfo
 from pvensemble.store.tiling import untile
 from pvensemble.store.verified import read_verified
@@ -172,7 +173,28 @@ class Group:
         """Steps at which the whole networks are stored, ascending."""
         return sorted(self._index.tensors.get(NETWORK, ()))
 
-    def network(self, position: int, step: int) -> dict[str, np.ndarray]:
+    @property
+    def reducible(self) -> list[Reducible]:
+        """Layers whose filters may be merged during training."""
+        return list(self._index.reducible)
+
+    def standing(self, position: int, step: int) -> dict[str, np.ndarray]:
+        """Return of one run, for each filter of such layers, the one that stands for it.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Layer to (n_filters,) int64: numbers of filters at step 0.
+
+        Raises
+        ------
+        NotRecordedError, CorruptFileError
+            As of `filters`.
+        """
+        names = [layer.layer for layer in self.reducible]
+        return {n: self.filters(n, FILTER_GROUP, step)[position].astype(np.int64) for n in names}
+
+    def network(self, position: int, step: int, *, compact: bool = False) -> dict[str, np.ndarray]:
         """Return one run's parameters and buffers by their names in torch's ``state_dict``.
 
         Parameters
@@ -181,6 +203,8 @@ class Group:
             Of the run in the group.
         step
             One of `network_steps`.
+        compact
+            Leave out filters that were merged away, instead of giving them as 0.
 
         Returns
         -------
@@ -203,7 +227,10 @@ class Group:
         shapes = self._index.parameters
         ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
         parts = np.split(self.filters(*NETWORK, step)[position].copy(), ends[:-1])
-        return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts)}
+        whole = {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts)}
+        if not (compact and self.reducible):
+            return whole
+        return without_merged(whole, self.reducible, self.standing(position, step))
 
     def metric_rows(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return for each metric its steps (n,) int64 and values (n, n_runs) float64."""

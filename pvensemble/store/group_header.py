@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pvensemble.errors import StoreError
 from pvensemble.store.group_index import GROUP_VERSION
 from pvensemble.store.manifest import Manifest
+from pvensemble.store.networks import Reducible, reducible_to_json
 from pvensemble.store.records import (
     HyperParameter,
     LayerInfo,
@@ -27,6 +28,7 @@ def group_header(
     runs: Sequence[RunInfo],
     layers: Sequence[LayerInfo],
     parameters: Mapping[str, Sequence[int]],
+    reducible: Sequence[Reducible] = (),
     *,
     known: Manifest,
     stored: Manifest,
@@ -37,6 +39,8 @@ def group_header(
     ----------
     parameters
         Names and shapes of what `NETWORK` tensors hold.
+    reducible
+        Layers whose filters may be merged.
     known
         What this process knows of sessions and hyper-parameters.
     stored
@@ -58,6 +62,7 @@ def group_header(
         "hyper_parameters": [hyper_parameter_to_json(p) for p in missing],
         "layers": [layer_to_json(layer) for layer in layers],
         "parameters": [[name, [int(n) for n in shape]] for name, shape in parameters.items()],
+        "reducible": [reducible_to_json(layer) for layer in reducible],
         "runs": runs_to_json(runs),
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pvensemble.errors import CorruptFileError, StoreError
 from pvensemble.schema import PROBE_IMAGES, STATES, WAITING
+from pvensemble.store.networks import Reducible, reducible_from_json
 from pvensemble.store.records import (
     HyperParameter,
     LayerInfo,
@@ -97,6 +98,8 @@ class GroupIndex:
         From the header. Sessions and hyper-parameters are those the manifest does not have.
     parameters : dict of str to tuple
         Shapes of what `NETWORK` tensors hold, in order; empty when there are none.
+    reducible : list of Reducible
+        Layers whose filters may be merged during training.
     recorded_steps : list of int
         Steps with tensors, ascending.
     tensors : dict
@@ -122,6 +125,7 @@ class GroupIndex:
         self.sessions: list[SessionInfo] = []
         self.hyper_parameters: list[HyperParameter] = []
         self.parameters: dict[str, tuple] = {}
+        self.reducible: list[Reducible] = []
         self.recorded_steps: list[int] = []
         self.tensors: dict[tuple[str, str], dict[int, TensorEntry]] = {}
         self.segments: list[SegmentEntry] = []
@@ -165,6 +169,7 @@ class GroupIndex:
         self.hyper_parameters = [HyperParameter(**p) for p in record["hyper_parameters"]]
         parameters = record.get("parameters", [])  # not there before release 0.2
         self.parameters = {str(name): tuple(map(int, shape)) for name, shape in parameters}
+        self.reducible = [reducible_from_json(x) for x in record.get("reducible", [])]
         self.states = [RunState() for _ in self.runs]
         self.attempts.append(record["attempt"])
         self.ready = True

@@ -22,6 +22,7 @@ from pvensemble.store.manifest import (
     find_ensemble,
     read_manifest,
 )
+from pvensemble.store.networks import Reducible
 from pvensemble.store.records import HyperParameter, LayerInfo, RunInfo, SessionInfo
 
 
@@ -126,6 +127,7 @@ class EnsembleWriter:
         layers: Sequence[LayerInfo] = (),
         name: str | None = None,
         parameters: Mapping[str, Sequence[int]] | None = None,
+        reducible: Sequence[Reducible] = (),
     ) -> GroupWriter:
         """Add a group.
 
@@ -140,6 +142,8 @@ class EnsembleWriter:
         parameters
             Shapes of all parameters and buffers by name, in the order in which `NETWORK` tensors
             hold them; None when there will be none.
+        reducible
+            Layers whose filters may be merged during training.
 
         Raises
         ------
@@ -148,7 +152,9 @@ class EnsembleWriter:
             refuses.
         """
         stored = read_manifest(self.path)
-        header = group_header(runs, layers, parameters or {}, known=self.manifest, stored=stored)
+        header = group_header(
+            runs, layers, parameters or {}, reducible, known=self.manifest, stored=stored
+        )
         directory = self._claim(name)
         group = GroupWriter(directory, header=header, on_commit=self._runs_file.refresh)
         self._open_groups.append(group)

@@ -8,9 +8,10 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from pvensemble import schema
+from pvensemble.store import Reducible
 from pvensemble.train.config import RecordConfig, RunSettings, TrainConfig
 from pvensemble.train.recording import RecordedLayer, described_layer, recorded_layers, weighted
-from pvensemble.train.reducible import Reducible, reducible_layers
+from pvensemble.train.reducible import reducible_layers
 from pvensemble.train.schedules import reduce_steps
 
 

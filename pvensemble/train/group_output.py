@@ -55,7 +55,7 @@ class GroupOutput:
         self._images_at: int | None = None
         self._replaced = frozenset(replaced)
         self.states = list(writer.states)
-        self.bytes_written = 0
+        self.bytes_written = self.n_merged = 0
         self._background: BackgroundWriter | None = None
         self._metrics: dict[str, list] = {}
         self._held_since: float | None = None
@@ -199,6 +199,7 @@ class GroupOutput:
         last = step == self.job.schedule.steps
         if stop.merges:
             self._background.add_merges(stop.merges)
+            self.n_merged += sum(e.n_filters[0] - e.n_filters[1] for e in stop.merges)
         if stop.tensors:
             if last:
                 self._background.flush()  # the last step is never the one that is skipped

@@ -124,7 +124,7 @@ def open_group(
     runs = [RunInfo(s.run_id, s.params, s.settings.seed, s.session, s.run_index) for s in members]
     layers = [LayerInfo(x.name, x.type, x.shape, x.kinds) for x in job.layers]
     parameters = job.parameters if job.schedule.networks else None
-    return writer.create_group(runs, layers, parameters=parameters)
+    return writer.create_group(runs, layers, parameters=parameters, reducible=job.reducible)
 
 
 def shown_images(config: TrainConfig, job: Job, data: dict) -> np.ndarray | None:

@@ -10,39 +10,13 @@ from __future__ import annotations
 import fnmatch
 import operator
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
 from pvensemble.errors import ConfigError, did_you_mean
-
-
-@dataclass(frozen=True)
-class Reducible:
-    """A convolution whose filters can be merged.
-
-    Attributes
-    ----------
-    layer
-        Its name, as in ``named_modules()``.
-    n_filters
-        Filters that it has at step 0.
-    norms
-        Batch norms on the way of its channels.
-    consumer
-        The convolution or linear layer that takes them.
-    positions
-        Inputs of the consumer for one channel: 1 for a convolution, height x width for a linear
-        layer behind a flattening.
-    """
-
-    layer: str
-    n_filters: int
-    norms: tuple[str, ...]
-    consumer: str
-    positions: int
+from pvensemble.store import Reducible
 
 
 class Obstacle(Exception):

@@ -19,10 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from pvensemble.numerics.merging import all_standing, existing, merged
-from pvensemble.train.reducible import Reducible
+from pvensemble.store import Reducible
 from pvensemble.train.taps import observing
 
-_OF_NORM = ("weight", "bias", "running_mean", "running_var")
 FACTOR_IMAGES = 64
 """Images on which filters are compared with the mean that takes their place."""
 AVERAGED_SLOTS = ("square",)
@@ -44,11 +43,8 @@ class Reduction:
         self.standing = {x.layer: all_standing(x.n_filters) for x in layers}
         self._axes: dict[str, list[tuple[int, str, int]]] = {}
         for x in layers:
-            names = [f"{x.layer}.weight", f"{x.layer}.bias"]
-            names += [f"{norm}.{tensor}" for norm in x.norms for tensor in _OF_NORM]
-            for name in names:
-                self._axes.setdefault(name, []).append((0, x.layer, 1))
-            self._axes.setdefault(f"{x.consumer}.weight", []).append((1, x.layer, x.positions))
+            for name, (dim, positions) in x.axes().items():
+                self._axes.setdefault(name, []).append((dim, x.layer, positions))
 
     @property
     def is_whole(self) -> bool:

@@ -59,6 +59,8 @@ class TrainResult:
         (group, step, reason) of recorded steps whose tensors the disk did not take.
     failures
         (run_id, reason) of runs that failed in this call.
+    n_merged
+        Filters that were merged away in this call.
     """
 
     path: Path
@@ -69,6 +71,7 @@ class TrainResult:
     seconds: float
     skipped: tuple[tuple[str, int, str], ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
+    n_merged: int = 0
 
 
 def train(
@@ -290,4 +293,5 @@ class _Training:
             seconds=time.monotonic() - self._begin,
             skipped=tuple(self._skipped),
             failures=tuple(self._failures),
+            n_merged=sum(o.n_merged for o in self._outputs),
         )

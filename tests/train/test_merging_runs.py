@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -156,6 +161,51 @@ def test_interrupted_and_resumed_is_unbroken(tmp_path, monkeypatch, overrides):
     assert parts >= 2
     assert differences(everything(path), everything(whole)) == []
     assert Ensemble.open(path).merges() == Ensemble.open(whole).merges() != []
+
+
+PROGRAM = """
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_merging_runs import MIXED
+from training_cases import tiny_config
+from pvensemble.store import Ensemble
+from pvensemble.train import trainer
+trainer.CHECKPOINT_SECONDS = 0.1
+trainer.PROGRESS_SECONDS = 0.0
+directory = Path({directory!r})
+path = directory / "killed.pvens"
+
+def die_in_the_middle(progress):
+    time.sleep(0.02)  # the store writes while training goes on
+    if path.exists() and len(Ensemble.open(path).recorded_steps) > 12:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+trainer.train(
+    tiny_config(directory, "steps=90", toml=MIXED), path, workers=2, on_progress=die_in_the_middle
+)
+"""
+
+
+def test_killed_and_resumed_has_every_merge_once(tmp_path):
+    config = tiny_config(tmp_path, "steps=90", toml=MIXED)
+    whole, path = tmp_path / "whole.pvens", tmp_path / "killed.pvens"
+    train(config, whole, workers=0)
+    program = PROGRAM.format(tests=str(Path(__file__).parent), directory=str(tmp_path))
+    ended = subprocess.run([sys.executable, "-c", program], timeout=120)
+    assert ended.returncode == -signal.SIGKILL
+    seen = Ensemble.open(path)
+    assert 12 < len(seen.recorded_steps) < 31
+    train(config, path, workers=0, resume=True)
+    assert differences(everything(path), everything(whole)) == []
+    events = Ensemble.open(path).merges()
+    assert events == Ensemble.open(whole).merges()
+    assert {e.step for e in events if e.step <= seen.recorded_steps[-2]} <= {
+        e.step for e in seen.merges()
+    }
 
 
 def test_planted_duplicates_are_merged_without_a_loss(tmp_path, monkeypatch):

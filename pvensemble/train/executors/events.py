@@ -12,10 +12,9 @@ from typing import Union
 
 import numpy as np
 
-from pvensemble.store import MergeEvent
+from pvensemble.store import MergeEvent, Reducible
 from pvensemble.train.config import DataConfig, RunSettings
 from pvensemble.train.recording import RecordedLayer, Schedule
-from pvensemble.train.reducible import Reducible
 
 
 @dataclass

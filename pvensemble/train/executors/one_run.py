@@ -37,7 +37,7 @@ from pvensemble.train.optimizers import (
 from pvensemble.train.probing import Measured, Probing
 from pvensemble.train.recording import as_recorded, network_vector
 from pvensemble.train.reduction import Reduction
-from pvensemble.train.schedules import lr_at
+from pvensemble.train.schedules import lr_at, reduce_steps
 
 
 class OneRun:
@@ -72,8 +72,17 @@ class OneRun:
         self._reduction = Reduction(job.reducible)
         self._merging: FilterMerging | None = None
         if job.reducible and settings.reduce.threshold is not None:
-            parts = self.model, self._reduction, job, settings, data
-            self._merging = FilterMerging(*parts, self._precision)
+            validation, size = data.validation, job.evaluate_size
+            self._merging = FilterMerging(
+                self.model,
+                self._reduction,
+                settings.reduce.threshold,
+                probe=validation.images[: job.probe],
+                images=validation.images[:size],
+                labels=validation.labels[:size],
+                precision=self._precision,
+            )
+        self._merge_steps = frozenset(reduce_steps(settings, len(data.train)))
         self._native = self._compiled()
         self.step, self.diverged, self.reason = 0, -1, ""
         self._rows: list[tuple[float, float]] = []
@@ -120,7 +129,7 @@ class OneRun:
 
     def merge_filters(self) -> list[MergeEvent]:
         """Merge filters before leaving a stop where the settings say so."""
-        if self._merging is None or self.diverged >= 0 or self.step not in self._merging.steps:
+        if self._merging is None or self.diverged >= 0 or self.step not in self._merge_steps:
             return []
         events, slots = self._merging.merge(self.position, self.step, self._held_slots())
         if events:
