@@ -1,13 +1,13 @@
 """Proxies of the plots of weights and gradients over the training."""
 
-from pvensemble.filters import norm_graph, weight_trajectory
-from pvensemble.numerics import norms
+from pvensemble.filters import norm_graph, training_diagnostics, weight_trajectory
+from pvensemble.numerics import diagnostics, norms
 
 from .plots import LABEL_SIZE, drawn_runs
-from .properties import checkbox, choice, filter_proxy, group, integer, name_choice, text
+from .properties import checkbox, choice, filter_proxy, group, integer, name_choice, number, text
 from .similarity import COLOURS, layer
 
-PROXIES = ("NormGraph", "WeightTrajectory")
+PROXIES = ("NormGraph", "WeightTrajectory", "TrainingDiagnostics")
 
 QUANTITY = (
     "norm: as recorded. growth: without the first recorded norm. quadrature: the root of norm^2 "
@@ -93,3 +93,48 @@ class NormGraph(norm_graph.NormGraph):
 )
 class WeightTrajectory(weight_trajectory.WeightTrajectory):
     """Filter on runs and tensors; the marks follow ParaView's time."""
+
+
+@filter_proxy(
+    """Add what can go wrong in a training to the runs. In natural units: gradient_ratio_low and
+    gradient_ratio_high, gradient norm relative to weight norm, of all weight tensors the smallest
+    median over the steps and the largest value; dead_filters of the layer at the present step
+    (needs its correlations); relative_movement, the way of the layer's weights between recorded
+    steps of the second half, relative to their norm; flips_per_weight, sign changes between
+    recorded steps, and never_flipped, the share of weights without any; norm_exponent with
+    norm_exponent_low and norm_exponent_high, see Norm Graph. What is not recorded is NaN or left
+    out. Flags, 0 or 1: is_vanishing, is_exploding (also of a diverged run), has_dead_filters,
+    is_stuck; in diagnosis they stand in words. Low is bad for gradient_ratio_low and
+    relative_movement, high for gradient_ratio_high and dead_filters.""",
+    layer("weights"),
+    group(
+        "Thresholds",
+        number(
+            "VanishingBelow",
+            diagnostics.VANISHING_BELOW,
+            "The gradient has vanished where gradient_ratio_low is below.",
+            low=0.0,
+        ),
+        number(
+            "ExplodingAbove",
+            diagnostics.EXPLODING_ABOVE,
+            "The gradient explodes where gradient_ratio_high is above.",
+            low=0.0,
+        ),
+        number(
+            "StuckBelow",
+            diagnostics.STUCK_BELOW,
+            "Training is stuck where relative_movement is below.",
+            low=0.0,
+        ),
+    ),
+    group(
+        "Norm exponent",
+        choice("Quantity", 1, norms.QUANTITIES, f"What the power law is fitted to. {QUANTITY}"),
+        integer("FitStart", 0, "First step of the fit; step 0 itself is left out.", low=0),
+        integer("FitEnd", -1, "Last step of the fit; -1: the last recorded one.", low=-1),
+    ),
+    tensors=True,
+)
+class TrainingDiagnostics(training_diagnostics.TrainingDiagnostics):
+    """Filter on runs and tensors."""

@@ -77,6 +77,9 @@ points = fetched(paths, 400).GetPointData().GetArray("step")
 result["steps"] = vtk_to_numpy(points).tolist()
 paths.Projection, paths.Runs = "hidden units", "2"
 result["filters"] = array(paths, "filter")
+diagnostics = simple.TrainingDiagnostics(Input=reader, Tensors=tensors)
+diagnostics.StuckBelow = 1e9
+result["diagnosis"] = array(diagnostics, "diagnosis")
 without = simple.WeightTrajectory(Input=reader)
 result["not connected"] = array(without, "motion")
 """
@@ -121,3 +124,7 @@ def test_paths(found):
     assert found["motion"] == ["random walk", "directed", "confined"] == found["not connected"]
     assert found["steps"] == STEPS * 3
     assert found["filters"] == [0, 1, 2, 3]
+
+
+def test_diagnoses(found):
+    assert found["diagnosis"] == ["stuck"] * 3
