@@ -153,7 +153,18 @@ def test_reduce_tells_what_is_lost(ensembles, which, tmp_path, capsys):
 
 def test_reduce_of_some_layers_and_runs(ensembles, capsys):
     _, path = ensembles
-    options = ["--threshold", "1.0", "--runs", "1", "--layers", "conv2", "--split", "validation"]
+    options = [
+        "--threshold",
+        "1.0",
+        "--runs",
+        "1",
+        "--layers",
+        "conv2",
+        "--split",
+        "validation",
+        "--images",
+        "300",
+    ]
     assert main(["reduce", str(path), *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import sys
 from pathlib import Path
 
 from pvensemble.cli._merges import add_output, show
 
+INTERRUPTED = 130
 HELP = "merge similar filters of trained networks and measure accuracy and loss before and after"
 
 
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", choices=("test", "validation"), default="test", help="images to measure on"
     )
+    parser.add_argument("--images", metavar="N", type=int, help="measure on the first N (all)")
     parser.add_argument("--data", metavar="DIR", help="directory of the data files")
     parser.add_argument("--config", metavar="FILE", help="needed for a model of your own")
     parser.add_argument(
@@ -38,33 +41,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print or write a table, a row for each run and layer."""
+    """Print or write a table, a row for each run and layer; 130 when interrupted, with a part."""
     from pvensemble.cli._output import open_ensemble
+    from pvensemble.cli._progress import ProgressDisplay
+    from pvensemble.cli.train import stop_on_signals
     from pvensemble.errors import ConfigError
     from pvensemble.numerics.runs import parse_runs
 
     if importlib.util.find_spec("torch") is None:
         raise ConfigError("merging filters needs PyTorch: pip install 'pvensemble[train]'")
-    from pvensemble.train.reduce_stored import reduce_stored
+    from pvensemble.train.progress import Progress
+    from pvensemble.train.reduce_stored import reduce_stored, usable_runs
 
     ensemble = open_ensemble(args.ensemble)
-    directory = _directory(args.export)
-    events = []
-    for reduced in reduce_stored(
+    chosen = parse_runs(args.runs, ensemble.n_runs).tolist() or usable_runs(ensemble)
+    networks = reduce_stored(
         args.ensemble,
         args.threshold,
-        runs=parse_runs(args.runs, ensemble.n_runs).tolist(),
+        runs=chosen,
         layers=tuple(filter(None, args.layers.split(","))),
         step=args.step,
         split=args.split,
+        n_images=args.images,
         config=args.config,
         data_dir=args.data,
-    ):
-        events += reduced.layers
-        if directory is not None:
-            _export(directory, reduced)
+    )
+    directory = _directory(args.export)
+    events, n_done = [], 0
+    display = ProgressDisplay(sys.stderr, line=lambda p: f"{p.step} of {p.total} networks")
+    with stop_on_signals() as stop:
+        try:
+            for reduced in networks:
+                events += reduced.layers
+                if directory is not None:
+                    _export(directory, reduced)
+                n_done += 1
+                display(Progress(n_done, len(chosen)))
+                if stop.is_set():
+                    break
+        finally:
+            display.close()
     show(events, ensemble.run_table()["run_id"], args.csv)
-    return 0
+    return 0 if n_done == len(chosen) else INTERRUPTED
 
 
 def _directory(name: str | None) -> Path | None:

@@ -50,6 +50,7 @@ def reduce_stored(
     layers: Sequence[str] = (),
     step: int | None = None,
     split: str = SPLITS[0],
+    n_images: int | None = None,
     probe: int = 256,
     config: str | None = None,
     data_dir: str | None = None,
@@ -68,6 +69,8 @@ def reduce_stored(
         Of the stored networks; the last one when omitted.
     split
         One of ``SPLITS``: images that loss and accuracy are taken over.
+    n_images
+        So many of the first ones; all when omitted.
     probe
         Images of the validation split on which filters are compared, at most.
     config
@@ -80,10 +83,12 @@ def reduce_stored(
     """
     if not 0 < threshold <= 1:
         raise ConfigError(f"threshold: got {threshold:g}, allowed: more than 0, at most 1")
+    if n_images is not None and n_images < 1:
+        raise ConfigError(f"images: got {n_images}, allowed: at least 1")
     ensemble = Ensemble.open(path)
     specs = stored_runs(ensemble.provenance, ensemble.path, config)
     sets: dict = {}
-    for index in sorted(runs) or _usable(ensemble):
+    for index in sorted(runs) or usable_runs(ensemble):
         group, position = _place(ensemble, index)
         spec = specs.get(group.runs[position].run_id)
         if spec is None:
@@ -102,8 +107,8 @@ def reduce_stored(
             reduction,
             threshold,
             probe=data.validation.images[:probe],
-            images=images.images,
-            labels=images.labels,
+            images=images.images[:n_images],
+            labels=images.labels[:n_images],
             layers=chosen,
         )
         counts = {layer: len(reduction.alive(layer)) for layer in chosen}
@@ -141,7 +146,8 @@ def stored_network(
     return model, reduction, wanted
 
 
-def _usable(ensemble: Ensemble) -> list[int]:
+def usable_runs(ensemble: Ensemble) -> list[int]:
+    """Return the runs that have neither failed nor diverged."""
     states = ensemble.run_table()[schema.STATE].tolist()
     found = [i for i, state in enumerate(states) if state not in schema.BROKEN]
     if not found:

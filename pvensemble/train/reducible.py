@@ -12,7 +12,7 @@ import operator
 from collections.abc import Collection, Sequence
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from pvensemble.errors import ConfigError, did_you_mean
@@ -85,6 +85,7 @@ def _follow(model: nn.Module, graph: fx.Graph, name: str) -> Reducible:
     """Follow the channels of a convolution to the layer that takes them."""
     convolution = model.get_submodule(name)
     _check_convolution(convolution)
+    _check_parameters(model, name)
     node, norms, flat = _only_call(graph, name), [], False
     while True:
         node = _only_user(node)
@@ -93,10 +94,11 @@ def _follow(model: nn.Module, graph: fx.Graph, name: str) -> Reducible:
             flat = True
         elif kind == _NORM:
             _only_call(graph, node.target)
+            _check_parameters(model, str(node.target))
             norms.append(str(node.target))
         elif kind == _CONSUMER:
             _only_call(graph, node.target)
-            _check_owned(module, str(node.target))
+            _check_parameters(model, str(node.target))
             inputs = module.weight.shape[1]
             if inputs % convolution.out_channels:
                 raise Obstacle(f"{node.target!r} takes something beside its output")
@@ -110,14 +112,19 @@ def _check_convolution(module: nn.Module) -> None:
         raise Obstacle(f"it is a {type(module).__name__}, allowed: Conv2d")
     if module.groups != 1:
         raise Obstacle(f"it is a convolution of {module.groups} groups")
-    _check_owned(module, "it")
 
 
-def _check_owned(module: nn.Module, name: str) -> None:
-    """Raise for a weight that is computed from others."""
-    weight = module._parameters.get("weight")
-    if weight is None or hasattr(module, "parametrizations"):
-        raise Obstacle(f"the weight of {name} is computed (parametrization, weight norm)")
+def _check_parameters(model: nn.Module, name: str) -> None:
+    """Raise for parameters that are computed from others, frozen, or shared with other modules."""
+    module = model.get_submodule(name)
+    if hasattr(module, "parametrizations") or isinstance(module.__dict__.get("weight"), Tensor):
+        raise Obstacle(f"the weight of {name!r} is computed (parametrization, weight norm)")
+    known = [id(p) for _, p in model.named_parameters(remove_duplicate=False)]
+    for parameter in module.parameters(recurse=False):
+        if not parameter.requires_grad:
+            raise Obstacle(f"the parameters of {name!r} are frozen")
+        if known.count(id(parameter)) > 1:
+            raise Obstacle(f"{name!r} shares a parameter with another module")
 
 
 def _only_call(graph: fx.Graph, name: object) -> fx.Node:
@@ -204,7 +211,7 @@ def _is_flatten(node: fx.Node) -> bool:
     if node.target in ("view", "reshape", torch.reshape):
         shape = node.args[1:]
         shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return len(shape) == 2 and (shape[1] == -1 or isinstance(shape[0], fx.Node))
+        return len(shape) == 2 and (-1 in shape or isinstance(shape[0], fx.Node))
     return False
 
 

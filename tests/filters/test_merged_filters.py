@@ -8,13 +8,18 @@ from plot_samples import make_runs
 from tensor_samples import make_activations, make_tensors, random_correlations
 from vtkmodules.vtkCommonDataModel import vtkCompositeDataSet
 
+from pvensemble import schema
 from pvensemble.filters._base import run
 from pvensemble.filters._tensors import Tensors
 from pvensemble.filters.activation_maps import ActivationMaps
 from pvensemble.filters.filter_correlation import FilterCorrelation
+from pvensemble.filters.filter_correlation_graph import FilterCorrelationGraph
 from pvensemble.filters.plot_geometry import RED
+from pvensemble.filters.reader import EnsembleReader
+from pvensemble.filters.run_similarity import RunSimilarity
 from pvensemble.numerics.correlation import dead_filters, existing_filters
 from pvensemble.numerics.ordering import cluster_order
+from pvensemble.store import EnsembleWriter, LayerInfo, RunInfo
 from pvensemble.vtkdata.arrays import add_field, image_from_stack, to_numpy
 
 STANDING = np.array([[0, 1, 2, 3, 4, 5], [0, 1, 0, 3, 3, 5]])
@@ -115,3 +120,36 @@ def test_failed_run_has_dead_filters_not_merged_ones():
     assert existing_filters(stack)[0].all()
     assert dead_filters(stack)[0].all()
     assert np.flatnonzero(dead_filters(stack)[1]).tolist() == [5]
+
+
+def test_an_ensemble_with_merged_filters_is_read_and_drawn(tmp_path):
+    """Reader, matrix, graph and similarity, over steps between which filters disappear."""
+    writer = EnsembleWriter.create(tmp_path / "e.pvens")
+    kinds = (schema.CORRELATION, schema.FILTER_GROUP)
+    runs = [RunInfo(name, {"learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
+    group = writer.create_group(runs, [LayerInfo("conv1", "Conv2d", (6, 1, 3, 3), kinds)])
+    for step, standing in ((0, STANDING[[0, 0]]), (10, STANDING)):
+        stack = random_correlations(2, 6, seed=3, dead=(5,)) if step == 0 else correlations()
+        tensors = {("conv1", schema.CORRELATION): stack, ("conv1", schema.FILTER_GROUP): standing}
+        metrics = {"accuracy": ([step], np.array([[0.5, 0.5]]))}
+        group.commit(step, tensors, metrics)
+    group.close()
+    writer.finish()
+    reader = EnsembleReader()
+    reader.SetFileName(str(tmp_path / "e.pvens"))
+    run(reader)
+    assert reader.GetTensorNames() == ["conv1.correlation", "conv1.filter_group"]
+    reader.GetLayers().EnableArray("conv1")
+    for step, n in ((0.0, 36), (10.0, 16), (0.0, 36)):
+        matrix = FilterCorrelation()
+        matrix.SetInputConnection(0, reader.GetOutputPort(0))
+        matrix.SetRuns("1")
+        run(matrix, time=step, port=1)
+        assert matrix.GetOutputDataObject(0).GetNumberOfCells() == n
+        tensors = Tensors(reader.GetOutputDataObject(1))
+        (block,) = tensors.blocks("conv1", schema.FILTER_GROUP, np.arange(2))
+        np.testing.assert_array_equal(block.stack[1, 0], STANDING[int(step > 0)])
+    for algorithm in (FilterCorrelationGraph(), RunSimilarity()):
+        algorithm.SetInputConnection(0, reader.GetOutputPort(0))
+        run(algorithm, time=10.0)
+        assert algorithm.GetOutputDataObject(0).GetNumberOfCells() > 0

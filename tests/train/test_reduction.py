@@ -242,7 +242,8 @@ REFUSED = {
         "'0' cannot be merged: its output goes into|joins it with another .concatenation.",
     ),
     "grouped": (grouped, "'0' cannot be merged: '1' takes it, a convolution of 4 groups"),
-    "shared": (shared, "'0' cannot be merged: '0' is used 2 times"),
+    "shared": (shared, "'0' cannot be merged: '0' shares a parameter with another module"),
+    "reused": (lambda: _Reused(), "'a' cannot be merged: 'a' is used 2 times"),
     "layer norm": (
         lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 3, 6)),
         "not known what GroupNorm '1' does with its channels; layers that can: .*no|'0'",
@@ -259,11 +260,33 @@ REFUSED = {
         lambda: nn.Sequential(
             nn.utils.parametrizations.weight_norm(nn.Conv2d(2, 4, 3)), nn.Conv2d(4, 3, 6)
         ),
-        "the weight of it is computed",
+        "the weight of '0' is computed",
+    ),
+    "frozen": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 3).requires_grad_(False), nn.Conv2d(4, 3, 6)),
+        "the parameters of '0' are frozen",
+    ),
+    "tied": (
+        lambda: _tied(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)),
+        "'0' shares a parameter with another module",
     ),
     "control flow": (Branching, "forward method cannot be followed"),
     "none": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(8, 3)), "has no convolutions"),
 }
+
+
+def _tied(a: nn.Conv2d, b: nn.Conv2d) -> nn.Sequential:
+    b.weight = a.weight
+    return nn.Sequential(a, b, nn.Flatten(), nn.Linear(64, 3))
+
+
+class _Reused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(2, 2, 3), nn.Linear(2 * 16, 3)
+
+    def forward(self, x):
+        return self.b(self.a(self.a(x)).flatten(1))
 
 
 class _Twice(nn.Module):
