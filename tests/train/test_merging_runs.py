@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 from training_cases import TOML, differences, everything, tiny_config
 
 from pvensemble import schema
@@ -19,6 +21,7 @@ from pvensemble.train import data as data_sets
 from pvensemble.train import trainer
 from pvensemble.train.executors import InProcess
 from pvensemble.train.models import build_model
+from pvensemble.train.native import build
 from pvensemble.train.search import sample_runs
 from pvensemble.train.trainer import train
 
@@ -233,6 +236,67 @@ def test_planted_duplicates_are_merged_without_a_loss(tmp_path, monkeypatch):
         )
         assert event.accuracy[0] == event.accuracy[1]
         assert event.loss[0] == pytest.approx(event.loss[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["torch", "native"])
+def test_training_goes_on_as_torch_trains_the_small_network(tmp_path, monkeypatch, engine):
+    """The update that leaves the merge, momentum included, from what was stored before it."""
+    if engine == "native":
+        try:
+            build.library()
+        except build.NoLibrary as error:
+            pytest.skip(f"no compiled engine: {error}")
+    make = build_model
+
+    def symmetric(*args, **kwargs):
+        model = make(*args, **kwargs)
+        with torch.no_grad():  # copies that also go into the same weights stay copies
+            model.conv1.weight[2:] = model.conv1.weight[:2]
+            model.conv2.weight[:, 2:] = model.conv2.weight[:, :2]
+        return model
+
+    monkeypatch.setattr("pvensemble.train.executors.one_run.build_model", symmetric)
+    config = tiny_config(
+        tmp_path,
+        *("steps=4", "record.every=1", "record.networks=all", f"train.engine={engine}"),
+        *("train.weight_decay=0", "train.bias_lr_multiplier=1", "reduce.layers=conv1"),
+        *("reduce.threshold=0.999", "reduce.start=2", "reduce.every=9"),
+        *("session.0.space.learning_rate=[0.05]", "session.0.space.momentum=[0.9]"),
+    )
+    train(config, tmp_path / "e.pvens", workers=0)
+    (group,) = Ensemble.open(tmp_path / "e.pvens").groups
+    (event,) = group.merges
+    assert event.groups == ((0, 2), (1, 3))
+    (spec,) = sample_runs(config)
+    data = data_sets.load_data(config.data)
+    options = {**spec.settings.model.options, "conv1": 2}
+    small = make(
+        replace(spec.settings.model, options=options),
+        input_shape=data.input_shape,
+        n_classes=10,
+        seed=9,
+    )
+
+    def in_small(whole: dict) -> dict:
+        """By hand: the mean of both copies, and the sum of what takes them."""
+        tensors = {name: torch.from_numpy(values.copy()) for name, values in whole.items()}
+        for name in ("conv1.weight", "conv1.bias"):
+            tensors[name] = (tensors[name][:2] + tensors[name][2:]) / 2
+        tensors["conv2.weight"] = tensors["conv2.weight"][:, :2] + tensors["conv2.weight"][:, 2:]
+        return tensors
+
+    before, now = group.network(0, 1), group.network(0, 2)
+    small.load_state_dict(in_small(now))
+    velocity = in_small({name: (before[name] - now[name]) / 0.05 for name in now})
+    chosen = data_sets.batch_indices(spec.settings.seed, 200, 16, 2).copy()
+    loss = functional.cross_entropy(small(data.train.images[chosen]), data.train.labels[chosen])
+    measured = Ensemble.open(tmp_path / "e.pvens").curve(schema.TRAIN_LOSS)
+    assert loss.item() == pytest.approx(measured.values[0, 2], rel=1e-5)
+    loss.backward()
+    after = group.network(0, 3, compact=True)
+    for name, p in small.named_parameters():
+        expected = p.detach() - 0.05 * (0.9 * velocity[name] + p.grad)
+        np.testing.assert_allclose(after[name], expected.numpy(), rtol=1e-4, atol=2e-6)
 
 
 def test_a_vectorized_executor_says_why_it_goes_one_by_one(tmp_path):
