@@ -133,6 +133,9 @@ def _describe(config: TrainConfig, specs: list, repeated: int, path: Path, args)
         axes = ", ".join(d.key for d in session.space) or "one run"
         runs = _count(n_runs, "run")
         print(f"  session {session.name}: {runs}, {session.method} over {axes}")
+    n_merging = sum(spec.settings.reduce.threshold is not None for spec in specs)
+    if n_merging:
+        print(f"  filters that do the same are merged in {_count(n_merging, 'run')}")
     recording = recording_size(config, specs, args.data)
     print(
         f"  recording: {size(recording.bytes_total)} in {recording.n_files:,} files, "

@@ -9,7 +9,8 @@ Port 1, "Tensors": one volume (x, y = matrix, z = run) for each checked layer an
 chosen group, named ``g000/conv1.weight``. Only what is checked is read, by default nothing. Its
 field data ``run_index`` says which run each slice is, ``step`` the recorded step and ``shape`` what
 a slice was before it was tiled. Activations bring the images that they are of, one slice for all
-runs: ``g000/probe.image``.
+runs: ``g000/probe.image``. Where filters are merged during training, any kind of a layer brings
+which filter stands for which: ``g000/conv1.filter_group``.
 """
 
 from __future__ import annotations
@@ -242,6 +243,8 @@ class EnsembleReader(EnsembleAlgorithm):
         ]
         shown = dict.fromkeys(group for group, _, kind in wanted if kind == schema.ACTIVATION)
         wanted += [(group, *schema.PROBE_IMAGES) for group in shown]
+        standing = ((group, layer, schema.FILTER_GROUP) for group, layer, _ in wanted)
+        wanted = list(dict.fromkeys((*wanted, *standing)))
         blocks = 0
         for position, (group, layer, kind) in enumerate(wanted):
             if self.aborted():

@@ -149,6 +149,9 @@ def test_an_ensemble_with_merged_filters_is_read_and_drawn(tmp_path):
         tensors = Tensors(reader.GetOutputDataObject(1))
         (block,) = tensors.blocks("conv1", schema.FILTER_GROUP, np.arange(2))
         np.testing.assert_array_equal(block.stack[1, 0], STANDING[int(step > 0)])
+    reader.GetKinds().DisableArray("filter_group")  # it is there nevertheless, once
+    run(reader, time=10.0, port=1)
+    assert reader.GetOutputDataObject(1).GetNumberOfBlocks() == 2
     for algorithm in (FilterCorrelationGraph(), RunSimilarity()):
         algorithm.SetInputConnection(0, reader.GetOutputPort(0))
         run(algorithm, time=10.0)
