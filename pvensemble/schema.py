@@ -80,6 +80,8 @@ WEIGHT_NORM = "weight_norm:"
 """Begins the name of a parameter's L2 norm at the recorded steps: ``weight_norm:conv1.weight``."""
 GRADIENT_NORM = "gradient_norm:"
 """Likewise of the loss's gradient; a diverged run has none."""
+SCHEDULED_RATE = "scheduled_learning_rate"
+"""Learning rate of the update at a recorded step; the hyper-parameter is what it begins with."""
 
 N_FILTERS_PREFIX = "n_filters:"
 

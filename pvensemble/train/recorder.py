@@ -227,8 +227,8 @@ class Recorder:
                 value = value.float().cpu().numpy()
                 tensors[layer.name, kind] = as_recorded(value, self._dtype)
         for name, p in named.items():
-            self._norm(f"weight_norm:{name}", p.detach())
-            self._norm(f"gradient_norm:{name}", p.grad)
+            self._norm(schema.WEIGHT_NORM + name, p.detach())
+            self._norm(schema.GRADIENT_NORM + name, p.grad)
         if self._recorded < 0 and any(schema.ACTIVATION in x.kinds for x in self._layers):
             tensors[schema.PROBE_IMAGES] = self._shown()
         self._background.submit(self._step, tensors, self._take_rows())

@@ -6,6 +6,18 @@ import math
 
 from pvensemble.train.config import RunSettings
 
+PARAMETERS = {
+    "constant": (),
+    "inv": ("gamma", "power"),
+    "step": ("gamma", "step_size"),
+    "exp": ("gamma",),
+    "poly": ("power", "end_factor"),
+    "sigmoid": ("gamma", "step_size"),
+    "cosine": ("end_factor",),
+}
+"""Settings that a schedule depends on beside the learning rate; ``poly`` and ``cosine`` depend on
+the number of steps as well."""
+
 
 def lr_factor(settings: RunSettings, step: int) -> float:
     """Return what the learning rate is multiplied by for the update ``step``.
@@ -21,8 +33,8 @@ def lr_factor(settings: RunSettings, step: int) -> float:
     -----
     With t the step, T ``steps`` and e ``end_factor``: ``constant`` 1; ``inv``
     (1 + gamma t)^-power; ``step`` gamma^floor(t / step_size); ``exp`` gamma^t; ``poly``
-    e + (1 - e)(1 - t/T)^power; ``cosine`` e + (1 - e)(1 + cos(pi t/T))/2. The first five are
-    Caffe's policies.
+    e + (1 - e)(1 - t/T)^power; ``sigmoid`` 1 / (1 + exp(-gamma (t - step_size))), which falls for
+    gamma < 0; ``cosine`` e + (1 - e)(1 + cos(pi t/T))/2. All but the last are Caffe's policies.
     """
     s = settings
     if s.schedule == "constant":
@@ -33,6 +45,9 @@ def lr_factor(settings: RunSettings, step: int) -> float:
         return s.gamma ** (step // s.step_size)
     if s.schedule == "exp":
         return s.gamma**step
+    if s.schedule == "sigmoid":
+        x = s.gamma * (step - s.step_size)
+        return 1.0 / (1.0 + math.exp(-x)) if x > 0 else math.exp(x) / (1.0 + math.exp(x))
     left = 1.0 - min(step, s.steps) / s.steps
     shape = left**s.power if s.schedule == "poly" else 0.5 * (1.0 - math.cos(math.pi * left))
     return s.end_factor + (1.0 - s.end_factor) * shape

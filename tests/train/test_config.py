@@ -125,7 +125,7 @@ MISTAKES = {
     "[train]\nlearning_rate = -1": ["train.learning_rate", "got -1", "at least 0"],
     "[train]\nmomentum = 1.0": ["train.momentum", "got 1.0", "less than 1"],
     '[train]\noptimizer = "sdg"': ["train.optimizer", "'sdg'", "sgd, adam, rmsprop", "'sgd'?"],
-    '[train]\nschedule = "linear"': ["train.schedule", "constant, inv, step, exp, poly, cosine"],
+    '[train]\nschedule = "linear"': ["train.schedule", "step, exp, poly, sigmoid, cosine"],
     '[data]\nsource = "minst"': ["data.source", "'minst'", "did you mean 'mnist'?"],
     "data = 3": ["data", "got 3", "a table"],
     "[record]\nkinds = 3": ["record.kinds", "got 3", "a list of texts"],
@@ -195,6 +195,7 @@ def test_binary_file_is_refused(tmp_path):
     ("text", "message"),
     [
         ("[train]\nnesterov = true\nmomentum = 0", "train.nesterov"),
+        ('[train]\nschedule = "inv"\ngamma = -1', "train.gamma"),
         ('[data]\nsource = "npy"', "data.train_images"),
         ('[data]\nsource = "npy"\ntrain_images="a"\ntrain_labels="b"\ntest_images="c"', "together"),
         ('[data]\nsource = "torchvision"', "data.dataset"),

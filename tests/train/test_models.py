@@ -309,6 +309,12 @@ def test_module_that_cannot_be_imported_is_named(nets, module):
         ("exp", {"gamma": 0.999}, [1, 0.999**500, 0.999**1000]),
         ("poly", {"power": 2}, [1, 0.25, 0]),
         ("poly", {"power": 1, "end_factor": 0.5}, [1, 0.75, 0.5]),
+        (
+            "sigmoid",
+            {"gamma": -0.01, "step_size": 500},
+            [0.9933071490757153, 0.5, 0.0066928509242848554],
+        ),
+        ("sigmoid", {"gamma": 10.0, "step_size": 500}, [0, 0.5, 1]),
         ("cosine", {}, [1, 0.5, 0]),
         ("cosine", {"end_factor": 0.2}, [1, 0.6, 0.2]),
     ],

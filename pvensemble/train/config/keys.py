@@ -150,6 +150,9 @@ def check_settings(settings: RunSettings, where: Where) -> None:
     s, data = settings, settings.data
     if s.optimizer == "sgd" and s.nesterov and s.momentum == 0:
         raise where.error("train.nesterov", "got true, allowed: only with momentum more than 0")
+    if s.gamma < 0 and s.schedule != "sigmoid":
+        message = f"got {s.gamma:g}, allowed: at least 0 (less than 0 with schedule 'sigmoid' only)"
+        raise where.error("train.gamma", message)
     first = s.reduce.every if s.reduce.start is None else s.reduce.start
     if first is not None and first >= s.steps:
         key = "reduce.every" if s.reduce.start is None else "reduce.start"

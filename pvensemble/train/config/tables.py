@@ -18,7 +18,7 @@ from pvensemble.train.config.session import SessionConfig
 
 SOURCES = ("digits", "mnist", "fashion-mnist", "cifar10", "npy", "torchvision")
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
-SCHEDULES = ("constant", "inv", "step", "exp", "poly", "cosine")
+SCHEDULES = ("constant", "inv", "step", "exp", "poly", "sigmoid", "cosine")
 PRECISIONS = ("float32", "bf16", "tf32")
 ENGINES = ("auto", "torch", "native")
 NETWORKS = ("last", "all", "none")
@@ -93,7 +93,7 @@ class TrainSettings:
     alpha: float = setting(0.99, low=0, below=1)
     eps: float = setting(1e-8, above=0)
     schedule: str = setting("constant", choices=SCHEDULES)
-    gamma: float = setting(1e-4, low=0)
+    gamma: float = setting(1e-4)
     power: float = setting(0.75, low=0)
     step_size: int = setting(1000, low=1)
     end_factor: float = setting(0.0, low=0, high=1)

@@ -277,12 +277,17 @@ class OneRun:
         metrics[name] = (np.array([self.step]), np.array([[float(value)]]))
 
     def _norms(self, metrics: dict) -> None:
-        """Add the norms of all parameters and gradients; a diverged run has no gradient."""
+        """Add the norms of all parameters and gradients, and the learning rate.
+
+        A diverged run has neither gradients nor a learning rate.
+        """
         norm = torch.linalg.vector_norm
         for name, p in zip(self.names, self.parameters):
             gradient = norm(p.grad) if self.diverged < 0 and p.grad is not None else float("nan")
-            self._add(metrics, f"weight_norm:{name}", norm(p.detach()))
-            self._add(metrics, f"gradient_norm:{name}", gradient)
+            self._add(metrics, schema.WEIGHT_NORM + name, norm(p.detach()))
+            self._add(metrics, schema.GRADIENT_NORM + name, gradient)
+        rate = lr_at(self.settings, self.step) if self.diverged < 0 else float("nan")
+        self._add(metrics, schema.SCHEDULED_RATE, rate)
 
     def _tensors(self, probed: Measured) -> dict[tuple[str, str], np.ndarray]:
         """Return the recorded tensors, (1, *shape); a diverged run's gradients are 0."""

@@ -55,8 +55,9 @@ def measure(stack: Stack, stop: int) -> dict[str, Tensor]:
         measured[schema.TEST_ACCURACY] = accuracy
     if recorded:
         for name, parameter in stack.parameters.items():
-            measured[f"weight_norm:{name}"] = _norms(parameter)
-            measured[f"gradient_norm:{name}"] = _norms(stack.gradients[name])
+            measured[schema.WEIGHT_NORM + name] = _norms(parameter)
+            measured[schema.GRADIENT_NORM + name] = _norms(stack.gradients[name])
+        measured[schema.SCHEDULED_RATE] = stack.rates(stop, stop)[0]
         for layer in job.layers:
             for kind in layer.kinds:
                 measured[f"{layer.name}/{kind}"] = _tensor(stack, layer, kind, probed)
@@ -114,7 +115,7 @@ def stop_report(
             dtype = "float32" if (layer, kind) == schema.NETWORK else job.dtype
             tensors[layer, kind] = as_recorded(values, dtype)
         elif name not in ("loss", "right"):
-            lasting = name.startswith("weight_norm:")
+            lasting = name.startswith(schema.WEIGHT_NORM)
             row = values.astype(np.float64) if lasting else np.where(dead, np.nan, values)
             metrics[name] = (np.array([stop]), row[None])
     return Report(job.group, stop, tuple(positions), metrics, tensors)
