@@ -25,6 +25,7 @@ from pvensemble.store.surfaces import write_surface
 from pvensemble.train.config import RunSettings
 from pvensemble.train.data import Split, load_data
 from pvensemble.train.models import build_model
+from pvensemble.train.native.choice import TORCH
 from pvensemble.train.progress import Speed
 from pvensemble.train.stored_runs import stored_runs
 from pvensemble.train.surface_networks import RunNetworks, run_networks
@@ -43,7 +44,7 @@ from pvensemble.train.surface_plane import (
 )
 from pvensemble.train.surface_points import Measurer, networks_at, stored_networks
 
-VOLATILE = ("complete", "versions", "device", "seconds")
+VOLATILE = ("complete", "versions", "device", "engine", "seconds")
 """Parts of what is stored that do not determine a surface."""
 
 
@@ -116,7 +117,9 @@ def loss_surface(
         if surface.meta["complete"]:
             return surface
     work = _Work(surface, recipe, on_progress, stop)
-    work.compute(Measurer(model, layout, *images, torch.device(device)), plane, networks)
+    engine = ensemble.provenance.get("engine", TORCH)
+    measurer = Measurer(model, layout, *images, torch.device(device), engine=engine)
+    work.compute(measurer, plane, networks)
     write_surface(ensemble.path, work.surface, time.time())
     return work.surface
 
@@ -270,6 +273,7 @@ class _Work:
             complete=self._known() == self._total,
             seconds=round(self._before + time.monotonic() - start, 3),
             device=str(device),
+            engine=measurer.engine,
             versions={**versions, "python": platform.python_version()},
         )
 

@@ -1,8 +1,9 @@
 """Loss and accuracy of many networks of one shape on the same images.
 
 On a CPU each core takes one network after the other, through images in chunks that stay in the
-cache: networks side by side in one product gain nothing there (measured). On a GPU some networks
-go through at once. Either way the values of a network do not depend on the others.
+cache, with the compiled engine where an ensemble was trained with it: networks side by side in one
+product gain nothing there (measured). On a GPU some networks go through at once. Either way the
+values of a network do not depend on the others.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,10 +22,15 @@ from torch.nn import functional
 
 from pvensemble.train.executors.choice import usable_cores
 from pvensemble.train.executors.engine import gpu_arithmetic, worker_arithmetic
+from pvensemble.train.native.choice import NATIVE, TORCH
+from pvensemble.train.one_network import (
+    NativeNetwork,
+    OneNetwork,
+    native_plan,
+    possible_values,
+)
 from pvensemble.train.surface_plane import NetworkLayout, SurfacePlane
 
-CPU_CHUNK = 128
-"""Images in one forward pass on a CPU: channels-last, 128 are fastest for LeNet (measured)."""
 GPU_CHUNK = 500
 GPU_VALUES = 1 << 26
 """Parameters that are on a GPU at once."""
@@ -67,6 +74,13 @@ class Measurer:
     device
     workers
         Threads on a CPU; None for one a core.
+    engine
+        ``native`` to use the compiled engine on a CPU, where it can.
+
+    Attributes
+    ----------
+    engine : str
+        What computes: ``torch`` or ``native``.
     """
 
     def __init__(
@@ -77,6 +91,8 @@ class Measurer:
         labels: Tensor,
         device: torch.device,
         workers: int | None = None,
+        *,
+        engine: str = TORCH,
     ) -> None:
         self._model = copy.deepcopy(model).to(device).eval()
         self._layout = layout
@@ -84,6 +100,10 @@ class Measurer:
         self._images = images.to(device).contiguous(memory_format=torch.channels_last)
         self._labels = labels.to(device)
         self._workers = workers or usable_cores()
+        self._plan = None
+        if engine == NATIVE and device.type == "cpu":
+            self._plan = native_plan(self._model, tuple(images.shape[1:]))
+        self.engine = NATIVE if self._plan else TORCH
         self._batch = min(MAX_BATCH, max(GPU_VALUES // max(layout.size, 1), 1))
 
     def measure(
@@ -100,11 +120,11 @@ class Measurer:
 
     # -- one at a time -----------------------------------------------------------------------------
     def _on_cpu(self, vectors: Vectors, positions: Sequence[int], stop) -> Iterator[tuple]:
-        free = [_OneNetwork(self._model, self._layout) for _ in range(self._workers)]
+        free = [self._one_network() for _ in range(self._workers)]
 
         def work(position: int) -> tuple:
             network = free.pop()
-            sums = network.sums(vectors([position])[0], self._images, self._labels)
+            sums = network.sums(vectors([position])[0])
             free.append(network)
             return [position], [sums]
 
@@ -117,6 +137,10 @@ class Measurer:
                 if not stop():
                     at_work |= {pool.submit(work, p) for p in itertools.islice(left, len(done))}
                 yield from (future.result() for future in done)
+
+    def _one_network(self) -> OneNetwork:
+        kind = OneNetwork if self._plan is None else partial(NativeNetwork, self._plan)
+        return kind(self._model, self._layout, self._images, self._labels)
 
     # -- many at once ------------------------------------------------------------------------------
     def _on_gpu(self, vectors: Vectors, positions: Sequence[int], stop) -> Iterator[tuple]:
@@ -135,7 +159,7 @@ class Measurer:
         state = {}
         for name, (place, shape) in self._layout.places.items():
             values = vectors[:, place].reshape(len(vectors), *shape)
-            state[name] = _possible(name, values).to(own[name].dtype)
+            state[name] = possible_values(name, values).to(own[name].dtype)
         forward = vmap(
             lambda one, images: functional_call(self._model, one, (images,)), in_dims=(0, None)
         )
@@ -149,34 +173,6 @@ class Measurer:
             total[:, 0] += losses.view(labels.shape).sum(1, dtype=torch.float64)
             total[:, 1] += (logits.argmax(2) == labels).sum(1)
         return total
-
-
-class _OneNetwork:
-    """A copy of the model that takes the values of any network."""
-
-    def __init__(self, model: nn.Module, layout: NetworkLayout) -> None:
-        self._model = copy.deepcopy(model).to(memory_format=torch.channels_last)
-        self._state = self._model.state_dict()
-        self._layout = layout
-
-    @torch.inference_mode()
-    def sums(self, vector: Tensor, images: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Return the sum of the losses and the number of right answers."""
-        for name, (place, shape) in self._layout.places.items():
-            self._state[name].copy_(_possible(name, vector[place].view(shape)))
-        loss = right = 0.0
-        for start in range(0, len(labels), CPU_CHUNK):
-            expected = labels[start : start + CPU_CHUNK]
-            logits = self._model(images[start : start + CPU_CHUNK]).float()
-            losses = functional.cross_entropy(logits, expected, reduction="none")
-            loss += float(losses.sum(dtype=torch.float64))
-            right += int((logits.argmax(1) == expected).sum())
-        return loss, right
-
-
-def _possible(name: str, values: Tensor) -> Tensor:
-    """Return values that a parameter can have: a variance that the plane leads below 0 is 0."""
-    return values.clamp(min=0) if name.endswith("running_var") else values
 
 
 def _alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -26,10 +27,11 @@ from pvensemble.train.trainer import train
 CPU = torch.device("cpu")
 
 
-def measured(model, plane, points, images, labels, *, batched=False, workers=2):
+def measured(model, plane, points, images, labels, *, batched=False, workers=2, engine="torch"):
     """Loss and accuracy (n,) at points of a plane."""
     layout = NetworkLayout(model, network_shapes(model))
-    measurer = Measurer(model, layout, images, labels, CPU, workers)
+    measurer = Measurer(model, layout, images, labels, CPU, workers, engine=engine)
+    assert measurer.engine == engine
     vectors = networks_at(plane, points, CPU)
     if batched:
         return (measurer.batched_sums(vectors(range(len(points)))) / len(labels)).numpy().T
@@ -174,12 +176,41 @@ def test_many_at_once_and_any_number_of_threads_measure_the_same():
     np.testing.assert_allclose(one[0], plain, rtol=1e-5)
 
 
-def test_a_loss_that_is_no_number_is_infinite():
+def test_the_compiled_engine_measures_the_same():
+    """Images that are no multiple of its batch, on several threads."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    model, (images, labels) = conv_net(), sample_images(300)
+    layout = NetworkLayout(model, network_shapes(model))
+    plane = random_plane(network_vector(model), layout, seed=1)
+    expected = measured(model, plane, grid(), images, labels)
+    found = measured(model, plane, grid(), images, labels, engine="native", workers=3)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+    np.testing.assert_allclose(found[1], expected[1], atol=1.01 / 300)
+    np.testing.assert_array_equal(
+        found, measured(model, plane, grid(), images, labels, engine="native", workers=1)
+    )
+    # A network that it cannot compute is computed by torch.
+    norm = conv_net(norm=True)
+    layout = NetworkLayout(norm, network_shapes(norm))
+    assert Measurer(norm, layout, images, labels, CPU, engine="native").engine == "torch"
+
+
+ENGINES = [
+    "torch",
+    pytest.param("native", marks=pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")),
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_loss_that_is_no_number_is_infinite(engine):
     model, (images, labels) = conv_net(), sample_images()
     plane = SurfacePlane(
         network_vector(model), np.full((2, len(network_vector(model))), 1e30, np.float32), None
     )
-    loss, _ = measured(model, plane, np.array([[0.0, 0.0], [1e8, 0.0]]), images, labels)
+    loss, _ = measured(
+        model, plane, np.array([[0.0, 0.0], [1e8, 0.0]]), images, labels, engine=engine
+    )
     assert np.isfinite(loss[0])
     assert loss[1] == np.inf
 

@@ -37,6 +37,9 @@ class Engine:
         Of :func:`~pvensemble.train.native.plan.plan_of` for this network.
     split
         The training images.
+    shared
+        Whether all engines of a kind in this process take turns with one set of activations; else
+        this one evaluates with its own, beside others in threads.
 
     Raises
     ------
@@ -44,7 +47,15 @@ class Engine:
         A parameter or the images do not lie in memory as the engine needs them.
     """
 
-    def __init__(self, model: nn.Module, plan: Plan, split: DeviceSplit, batch_size: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        plan: Plan,
+        split: DeviceSplit,
+        batch_size: int,
+        *,
+        shared: bool = True,
+    ) -> None:
         self._batch_size = batch_size
         self._numbers = tuple(plan.numbers().tolist())
         self._plan = plan
@@ -54,6 +65,8 @@ class Engine:
         for name, p in zip(plan.parameters(), self._parameters):
             _check(name, p.permute(0, 2, 3, 1) if p.dim() == 4 else p)
         self._network = _network(self._numbers, len(plan.layers), batch_size)
+        kind = self._numbers, len(plan.layers), EVALUATED
+        self._own = None if shared else _Network(*kind)
         self._pointers = _pointers(self._parameters)
         self._gradients: list[torch.Tensor] = []
         self._gradient_pointers = _pointers([])
@@ -112,7 +125,7 @@ class Engine:
         probes = Probes(self._plan, probing, n_probe) if n_probe else None
         numbers, pointers = (probes.numbers.ctypes.data, probes.pointers) if probes else (0, None)
         sums = np.zeros(2)
-        network = _network(self._numbers, len(self._plan.layers), EVALUATED)
+        network = self._own or _network(self._numbers, len(self._plan.layers), EVALUATED)
         with network.lock:
             done = library().pvensemble_native_evaluate(
                 network.handle,
