@@ -35,6 +35,7 @@ GPU_CHUNK = 500
 GPU_VALUES = 1 << 26
 """Parameters that are on a GPU at once."""
 MAX_BATCH = 64
+_NOT_SIDE_BY_SIDE = (RuntimeError, ValueError, TypeError, NotImplementedError)
 
 Vectors = Callable[["Sequence[int]"], Tensor]
 """Positions to networks (n, n_values) float32, on the device."""
@@ -100,6 +101,7 @@ class Measurer:
         self._images = images.to(device).contiguous(memory_format=torch.channels_last)
         self._labels = labels.to(device)
         self._workers = workers or usable_cores()
+        self._alone: OneNetwork | None = None
         self._plan = None
         if engine == NATIVE and device.type == "cpu":
             self._plan = native_plan(self._model, tuple(images.shape[1:]))
@@ -150,7 +152,16 @@ class Measurer:
                 if stop():
                     return
                 chosen = positions[start : start + batch]
-                yield chosen, self.batched_sums(vectors(chosen)).cpu().numpy()
+                yield chosen, self._sums_on_gpu(vectors(chosen))
+
+    def _sums_on_gpu(self, vectors: Tensor) -> np.ndarray:
+        """Return sums (n, 2) of networks, one by one where they do not go side by side."""
+        if self._alone is None:
+            try:
+                return self.batched_sums(vectors).cpu().numpy()
+            except _NOT_SIDE_BY_SIDE:  # what vmap cannot do, or too little memory
+                self._alone = OneNetwork(self._model, self._layout, self._images, self._labels)
+        return np.array([self._alone.sums(vector) for vector in vectors])
 
     @torch.inference_mode()
     def batched_sums(self, vectors: Tensor) -> Tensor:

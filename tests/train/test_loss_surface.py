@@ -215,6 +215,32 @@ def test_a_loss_that_is_no_number_is_infinite(engine):
     assert loss[1] == np.inf
 
 
+class Deciding(nn.Module):
+    """A network that looks at its images, which networks side by side cannot."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, images):
+        rows = self.linear(images.flatten(1))
+        return rows if float(rows.sum()) > 0 else -rows
+
+
+def test_networks_that_do_not_go_side_by_side_go_one_by_one():
+    model, (images, labels) = Deciding(), sample_images()
+    layout = NetworkLayout(model, network_shapes(model))
+    plane = random_plane(network_vector(model), layout, seed=1)
+    expected = measured(model, plane, grid(), images, labels)
+    measurer = Measurer(model, layout, images, labels, CPU)
+    vectors = networks_at(plane, grid(), CPU)
+    with pytest.raises(RuntimeError, match="vmap"):
+        measurer.batched_sums(vectors([0, 1]))
+    parts = list(measurer._on_gpu(vectors, range(25), lambda: False))
+    loss = np.concatenate([sums[:, 0] for _, sums in parts]) / len(labels)
+    np.testing.assert_allclose(loss, expected[0], rtol=1e-6)
+
+
 def test_a_variance_is_never_negative():
     model, (images, labels) = conv_net(norm=True), sample_images()
     layout = NetworkLayout(model, network_shapes(model))
