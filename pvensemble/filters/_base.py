@@ -12,7 +12,12 @@ import traceback
 from collections.abc import Iterator
 
 from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
-from vtkmodules.vtkCommonCore import VTK_STRING, vtkInformation, vtkOutputWindow
+from vtkmodules.vtkCommonCore import (
+    VTK_STRING,
+    vtkGarbageCollector,
+    vtkInformation,
+    vtkOutputWindow,
+)
 from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkPolyData
 from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm, vtkDemandDrivenPipeline
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as _Pipeline
@@ -37,6 +42,9 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
     output_type : str or sequence of str
         VTK class name of the outputs, one for all or one a port.
     """
+
+    measures_the_present = False
+    """Whether measures that it adds to the runs depend on the step; other measures do not."""
 
     def __init__(
         self, *, n_inputs: int = 1, n_outputs: int = 1, output_type: str | tuple = "vtkPolyData"
@@ -64,6 +72,15 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
         self, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation
     ) -> int:
         """Pass a request on; keep and report what it raises."""
+        # Python lets go of VTK objects all the time; each time VTK would search the whole pipeline
+        # for circles of references.
+        vtkGarbageCollector.DeferredCollectionPush()
+        try:
+            return self._process(request, inInfo, outInfo)
+        finally:
+            vtkGarbageCollector.DeferredCollectionPop()
+
+    def _process(self, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation) -> int:
         if request.Has(vtkDemandDrivenPipeline.REQUEST_INFORMATION()) or request.Has(
             vtkDemandDrivenPipeline.REQUEST_DATA()
         ):

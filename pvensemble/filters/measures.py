@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from vtkmodules.vtkCommonCore import vtkInformation
+from vtkmodules.vtkCommonCore import vtkDataArray, vtkInformation
 
 from pvensemble import schema
 from pvensemble.errors import MeasureError
 from pvensemble.filters._base import EnsembleAlgorithm
 from pvensemble.numerics.measures import MEASURES, PRESETS, broken_runs, performance_table, preset
-from pvensemble.vtkdata.runs import RunsData, add_column, add_measure
+from pvensemble.vtkdata.arrays import add_field, to_vtk
+from pvensemble.vtkdata.runs import RunsData
 
 ADDED = (
     *MEASURES,
@@ -42,6 +43,7 @@ class PerformanceMeasures(EnsembleAlgorithm):
         self._clamped: tuple[str, ...] = ()
         self._use: tuple[str, ...] = MEASURES
         self._threshold = 0.9
+        self._measured: tuple[tuple, list[vtkDataArray]] = ((), [])
 
     # -- properties ------------------------------------------------------------------------------
     def SetMetric(self, name: str | None) -> None:
@@ -109,21 +111,28 @@ class PerformanceMeasures(EnsembleAlgorithm):
     # -- execution -------------------------------------------------------------------------------
     def RequestData(self, _request: vtkInformation, inInfo: tuple, outInfo: vtkInformation) -> int:
         runs = self.runs_input(inInfo)
-        columns = self._measure(runs)
+        arrays = self._arrays(runs)
         output = self.output(outInfo)
         output.ShallowCopy(runs.polydata)
-        for name, values in columns.items():
-            if name in ADDED:
-                add_measure(output, name, values)
-            else:
-                add_column(output.GetCellData(), name, values)
+        for array in arrays:
+            output.GetCellData().AddArray(array)
+        known = [name for name in runs.measures if name not in ADDED]
+        add_field(output.GetFieldData(), schema.MEASURES_FIELD, [*known, *ADDED])
         return 1
 
-    def _measure(self, runs: RunsData) -> dict:
+    def _arrays(self, runs: RunsData) -> list[vtkDataArray]:
+        """Return the columns to add: those of before while only the time has changed."""
         metric = self._metric or runs.accuracy_metric
         if metric is None:
             known = ", ".join(runs.metric_names) or "none"
             raise MeasureError(f"the runs have no accuracy to measure; metrics present: {known}")
+        state = self.GetMTime(), runs.curve_arrays(metric), runs.column_arrays([schema.STATE])
+        if state != self._measured[0]:
+            columns = self._measure(runs, metric)
+            self._measured = state, [to_vtk(values, name) for name, values in columns.items()]
+        return self._measured[1]
+
+    def _measure(self, runs: RunsData, metric: str) -> dict:
         steps, values = runs.curve(metric)
         step, interval = self._where(steps)
         state = runs.columns.get(schema.STATE)

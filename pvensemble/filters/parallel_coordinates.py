@@ -7,14 +7,12 @@ polydata, so colour maps, picking and linked selection are ParaView's own.
 
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 from pvensemble.errors import OptionError
-from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.filters._base import EnsembleAlgorithm, upstream
 from pvensemble.filters.plot_axes import draw_axes
 from pvensemble.filters.plot_fields import write_axes
 from pvensemble.filters.plot_geometry import (
@@ -30,8 +28,9 @@ from pvensemble.numerics.axes_layout import AxesLayout, axes_layout
 from pvensemble.numerics.density import line_density, log_density, sparsest_runs
 from pvensemble.numerics.plot_options import parse_names, parse_pairs, parse_ranges
 from pvensemble.numerics.runs import parse_runs
-from pvensemble.vtkdata.arrays import to_vtk
+from pvensemble.vtkdata.arrays import add_fields, to_vtk
 from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.time import publish_time_steps
 
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 16.0, 9.0
 MAX_OUTLIERS = 500
@@ -58,7 +57,7 @@ class ParallelCoordinates(EnsembleAlgorithm):
         self._label_size = 3.6
         self._density_above = 3000
         self._runs = ""
-        self._drawn_axes = (b"", vtkPolyData())
+        self._placed: tuple | None = None
 
     def SetAxes(self, text: str) -> None:
         """Names of the columns to show, in order; empty for hyper-parameters, then measures."""
@@ -101,6 +100,12 @@ class ParallelCoordinates(EnsembleAlgorithm):
         self._set("runs", text or "")
 
     def RequestInformation(self, _request, _inInfo, outInfo) -> int:
+        present = any(getattr(a, "measures_the_present", False) for a in upstream(self))
+        if not (self._axes.strip() or present):
+            # Hyper-parameters and measures do not depend on time, nor do axes and density then:
+            # ParaView neither asks for them nor looks at them again when it moves.
+            for port in (1, 2):
+                publish_time_steps(outInfo.GetInformationObject(port), [])
         # Without an extent nothing is drawn of an image.
         extent = (0, IMAGE_COLUMNS - 1, 0, IMAGE_ROWS - 1, 0, 0)
         key = vtkStreamingDemandDrivenPipeline.WHOLE_EXTENT()
@@ -109,14 +114,14 @@ class ParallelCoordinates(EnsembleAlgorithm):
 
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)
-        layout = self._layout(runs)
+        layout, axes = self._place(runs)
         self.report(0.2, "Lines")
         is_dense = runs.n_runs > self._density_above
         lines = self.output(outInfo, 0)
         write_lines(lines, runs, layout, self._drawn(runs, layout, is_dense))
-        write_axes(lines, layout)
+        add_fields(lines, axes)
         self.report(0.5, "Axes")
-        self._draw_axes(self.output(outInfo, 1), layout)
+        self.output(outInfo, 1).ShallowCopy(axes)
         self.report(0.7, "Density")
         image = self.output(outInfo, 2)
         image.GetFieldData().Initialize()  # as in Sketch.write
@@ -124,16 +129,20 @@ class ParallelCoordinates(EnsembleAlgorithm):
             write_density(image, layout)
         return 1
 
-    def _draw_axes(self, output: vtkPolyData, layout: AxesLayout) -> None:
-        """Draw the axes, or take those drawn before: most columns do not depend on time."""
-        key = pickle.dumps((layout.axes, layout.x, layout.height, self._label_size))
-        if key != self._drawn_axes[0]:
+    def _place(self, runs: RunsData) -> tuple[AxesLayout, vtkPolyData]:
+        """Place and draw the axes, or return those of before: most columns stay with time."""
+        names = () if self._axes.strip() else (*runs.hyper_parameters, *runs.measures)
+        options = (self._axes, self._scales, self._flip, self._ranges, self._hide_constant_axes)
+        size = (self._width, self._height, self._label_size)
+        state = options, size, names, runs.scales, runs.column_arrays(names)
+        if self._placed is None or state != self._placed[0]:
+            layout = self._layout(runs)
             drawn, sketch = vtkPolyData(), Sketch()
             draw_axes(sketch, layout, self._label_size / 100 * self._height)
             sketch.write(drawn)
-            self._drawn_axes = key, drawn
-        output.ShallowCopy(self._drawn_axes[1])
-        write_axes(output, layout)
+            write_axes(drawn, layout)
+            self._placed = state, layout, drawn
+        return self._placed[1:]
 
     def _layout(self, runs: RunsData) -> AxesLayout:
         """Place the axes."""

@@ -96,10 +96,10 @@ def _draw_cells(
     """Draw colours (n_rows, n_columns, 3), the first row below, and a frame."""
     x = corner[0] + width * np.linspace(0, 1, colors.shape[1] + 1)
     y = corner[1] + height * np.linspace(0, 1, colors.shape[0] + 1)
-    for row in range(colors.shape[0]):
-        for column in range(colors.shape[1]):
-            color = tuple(int(c) for c in colors[row, column])
-            sketch.box(x[column], y[row], x[column + 1], y[row + 1], color)
+    left, low = np.meshgrid(x[:-1], y[:-1])
+    right, high = np.meshgrid(x[1:], y[1:])
+    corners = np.stack([left, low, right, low, right, high, left, high], axis=-1)
+    sketch.polygons(corners.reshape(-1, 4, 2), colors.reshape(-1, 3))
     ends = [(x[0], y[0]), (x[-1], y[0]), (x[-1], y[-1]), (x[0], y[-1]), (x[0], y[0])]
     sketch.line(ends, DARK)
 

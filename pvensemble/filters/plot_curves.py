@@ -52,18 +52,12 @@ def curve_places(curves: Curves, panel: Panel | None) -> list[np.ndarray]:
 
     Without a panel none is drawn.
     """
-    empty = np.empty((0, 2))
     if panel is None:
-        return [empty] * len(curves.values)
-    x = panel.x(curves.steps)
-    places = []
-    for values, is_drawn in zip(curves.values, curves.drawn):
-        usable = ~np.isnan(values) if is_drawn else None
-        if usable is None or not usable.any():
-            places.append(empty)
-        else:
-            places.append(np.column_stack([x[usable], panel.y(values[usable])]))
-    return places
+        return [np.empty((0, 2))] * len(curves.values)
+    usable = ~np.isnan(curves.values) & curves.drawn[:, None]
+    x, y = np.broadcast_arrays(panel.x(curves.steps), panel.y(curves.values))
+    corners = np.column_stack([x[usable], y[usable]])
+    return np.split(corners, np.cumsum(usable.sum(axis=1)))[:-1]
 
 
 def draw_group_ends(
@@ -82,12 +76,13 @@ def draw_group_ends(
     """
     if runs.group is None:
         return
+    places = curve_places(curves, panel)
+    marked = [k for k in np.flatnonzero(runs.group >= 0).tolist() if len(places[k])]
+    ends = np.array([places[k][-1] for k in marked]).reshape(-1, 1, 2)
+    palette = np.array([hex_to_rgb(color) for color in runs.group_colors], np.uint8).reshape(-1, 3)
     disc = 0.28 * size * glyph_outline(0)
-    for place, group in zip(curve_places(curves, panel), runs.group.tolist()):
-        if len(place) and group >= 0:
-            color = hex_to_rgb(runs.group_colors[group])
-            sketch.polygon(place[-1] + 1.35 * disc, WHITE, Z_GROUP)
-            sketch.polygon(place[-1] + disc, color, Z_AXIS)
+    sketch.polygons(ends + 1.35 * disc, np.full((len(ends), 3), WHITE), Z_GROUP)
+    sketch.polygons(ends + disc, palette[runs.group[marked]], Z_AXIS)
 
 
 def write_curves(output: vtkPolyData, runs: RunsData, places: list[np.ndarray]) -> np.ndarray:

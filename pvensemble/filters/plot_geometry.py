@@ -46,15 +46,23 @@ class Sketch:
         points = np.asarray(points, np.float64)
         self._add("lines", points, np.arange(len(points))[None], [color], z)
 
+    def lines(self, points: np.ndarray, color=BLACK, z: float = Z_AXIS) -> None:
+        """Add polylines through points (n, size, 2)."""
+        n, size = points.shape[:2]
+        cells = np.arange(n * size).reshape(n, size)
+        self._add("lines", points.reshape(-1, 2), cells, [color], z)
+
     def polygon(self, points, color=BLACK, z: float = Z_BOX) -> None:
         """Add a filled convex polygon with corners (n, 2)."""
         points = np.asarray(points, np.float64)
         self._add("polys", points, np.arange(len(points))[None], [color], z)
 
-    def quads(self, points: np.ndarray, colors: np.ndarray, z: float = Z_BOX) -> None:
-        """Add filled quads with corners (n, 4, 2) and colours (n, 3)."""
-        flat = points.reshape(-1, 2)
-        self._add("polys", flat, np.arange(len(flat)).reshape(-1, 4), colors, z)
+    def polygons(self, points: np.ndarray, colors: np.ndarray, z: np.ndarray | float = Z_BOX):
+        """Add filled convex polygons: corners (n, size, 2), colours (n, 3), z (n,) or one."""
+        n, size = points.shape[:2]
+        z = np.repeat(z, size) if np.ndim(z) else z
+        cells = np.arange(n * size).reshape(n, size)
+        self._add("polys", points.reshape(-1, 2), cells, colors.tolist(), z)
 
     def box(self, x0, y0, x1, y1, color=WHITE, z: float = Z_BOX) -> None:
         """Add a filled rectangle."""
@@ -112,7 +120,8 @@ class Sketch:
                 _ALIGN[align] * glyph.width * size,
                 base + (len(lines) - 1 - k) * LINE_HEIGHT * size,
             )
-            points = (glyph.points * size + offset) @ rotation + (x, y)
+            points = glyph.points * size + offset
+            points = (points @ rotation if angle else points) + (x, y)
             self._add("polys", points, glyph.triangles, [color], Z_TEXT)
 
     def add(self, other: Sketch, x: float, y: float, *, upright: bool = False) -> None:
@@ -132,8 +141,8 @@ class Sketch:
             self._colors[kind] += other._colors[kind]
         self._n_points += other._n_points
 
-    def _add(self, kind: str, points: np.ndarray, cells: np.ndarray, colors, z: float) -> None:
-        """Add cells (n_cells, size) of points (n, 2), with one colour or one each."""
+    def _add(self, kind: str, points: np.ndarray, cells: np.ndarray, colors, z) -> None:
+        """Add cells (n_cells, size) of points (n, 2); one colour or one a cell, one z or (n,)."""
         placed = np.empty((len(points), 3), np.float32)
         placed[:, :2] = points
         placed[:, 2] = z

@@ -160,7 +160,7 @@ def draw_images(sketch: Sketch, grid: MapGrid, images: np.ndarray) -> None:
     for column in range(grid.n_columns):
         boxes = grid.image_boxes(column)[:n_images]
         points, quads = pixel_grids(boxes, h, w)
-        sketch.quads(points[quads], pixels.reshape(-1, 3))
+        sketch.polygons(points[quads], pixels.reshape(-1, 3))
         for box in boxes:
             draw_box(sketch, *box, DARK)
 

@@ -156,9 +156,9 @@ def draw_row_labels(sketch, square: Square, labels, marked, size: float) -> floa
     """
     unit = square.side / max(len(labels), 1)
     small, ticks = label_ticks(labels, unit, size)
+    _draw_ticks(sketch, ticks, marked, (square.x, square.top), (0, -1), (-_TICK * small, 0))
     for tick in ticks:
         y, color = square.top - tick.position, RED if marked[int(tick.value)] else DARK
-        sketch.line([(square.x - _TICK * small, y), (square.x, y)], color)
         x = square.x - 2 * _TICK * small
         sketch.text(tick.label, x, y, small, align="right", valign="middle", color=color)
     _draw_marks(sketch, square, marked, unit, small, is_row=True)
@@ -172,9 +172,9 @@ def draw_column_labels(sketch, square: Square, labels, marked, size: float) -> f
     is_flat = widest <= 0.8 * unit
     small, ticks = label_ticks(labels, unit, size)
     small, ticks = (small, ticks) if not is_flat else (size, ticks)
+    _draw_ticks(sketch, ticks, marked, (square.x, square.y), (1, 0), (0, -_TICK * small))
     for tick in ticks:
         x, color = square.x + tick.position, RED if marked[int(tick.value)] else DARK
-        sketch.line([(x, square.y - _TICK * small), (x, square.y)], color)
         y = square.y - 2 * _TICK * small
         if is_flat:
             sketch.text(tick.label, x, y, small, align="center", valign="top", color=color)
@@ -184,6 +184,16 @@ def draw_column_labels(sketch, square: Square, labels, marked, size: float) -> f
     _draw_marks(sketch, square, marked, unit, small, is_row=False)
     room = CAP_HEIGHT * small if is_flat else text_width(max(labels, key=len, default=""), small)
     return room + 2 * _TICK * small
+
+
+def _draw_ticks(sketch, ticks: list[Tick], marked, corner, along, out) -> None:
+    """Draw the marks of ticks along an axis from a corner: red where marked, else dark."""
+    is_red = np.array([marked[int(tick.value)] for tick in ticks], bool)
+    place = np.array([tick.position for tick in ticks])
+    on_axis = np.add(corner, place[:, None] * along)
+    marks = np.stack([on_axis + out, on_axis], axis=1)
+    for color, chosen in ((DARK, ~is_red), (RED, is_red)):
+        sketch.lines(marks[chosen], color)
 
 
 def _draw_marks(sketch, square: Square, marked, unit: float, size: float, *, is_row: bool) -> None:
@@ -220,10 +230,9 @@ def draw_dendrogram(
     unit = square.side / (len(order.linkage) + 1)
     shapes = tree_lines(order.linkage) * (width, -unit) + (x0, square.top - 0.5 * unit)
     if len(shapes) < MAX_CROSSING:
-        for shape in shapes[order.n_joined :]:  # they cross: clusters stand by their size
-            sketch.line(shape, LIGHT, Z_DATA)
-    for shape in shapes[: order.n_joined]:
-        sketch.line(shape, DARK)
+        # They cross: clusters stand by their size.
+        sketch.lines(shapes[order.n_joined :], LIGHT, Z_DATA)
+    sketch.lines(shapes[: order.n_joined], DARK)
     at = x0 + (1 - threshold) * width
     sketch.line([(at, square.y - _TICK * size), (at, square.top)], RED)
     y = square.y - _TICK * size

@@ -210,17 +210,20 @@ def caption(embedding: Embedding, method: str, measure: str) -> str:
 def _draw_borders(sketch: Sketch, runs: RunsData, scatter: Scatter) -> None:
     """Draw a slightly larger glyph behind each glyph: dark, or wide in the colour of its group."""
     width = np.where(scatter.large, THICK_BORDER / ENLARGED, BORDER)
-    colors = [DARK] * runs.n_runs
+    colors = np.tile(np.array(DARK, np.uint8), (runs.n_runs, 1))
     if runs.group is not None:
-        width = np.where(runs.group >= 0, GROUP_BORDER, width)
-        palette = [hex_to_rgb(color) for color in runs.group_colors]
-        colors = [palette[group] if group >= 0 else DARK for group in runs.group.tolist()]
+        is_grouped = runs.group >= 0
+        width = np.where(is_grouped, GROUP_BORDER, width)
+        palette = np.array([hex_to_rgb(color) for color in runs.group_colors], np.uint8)
+        colors[is_grouped] = palette[runs.group[is_grouped]]
     radius = scatter.radius * (1 + width)
     corners, sizes = glyph_polygons(scatter.centers, radius, scatter.session)
     behind = 0.5 * (Z_GROUP - Z_DATA) / max(runs.n_runs, 1)
-    ends = np.cumsum(sizes)
-    for first, last, color, z in zip(ends - sizes, ends, colors, depths(runs, scatter)):
-        sketch.polygon(corners[first:last], color, z - behind)
+    z, first = depths(runs, scatter) - behind, np.cumsum(sizes) - sizes
+    for size in np.unique(sizes):
+        of_size = np.flatnonzero(sizes == size)
+        places = first[of_size][:, None] + np.arange(size)
+        sketch.polygons(corners[places], colors[of_size], z[of_size])
 
 
 def _draw_ruler(sketch: Sketch, unit: float, size: float) -> None:

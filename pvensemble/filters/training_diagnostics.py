@@ -56,6 +56,7 @@ class TrainingDiagnostics(TensorFilter):
     """Runs, tensors -> runs with measures in natural units, flags (0 or 1) and ``diagnosis``."""
 
     kind = schema.WEIGHT
+    measures_the_present = True
 
     def __init__(self) -> None:
         super().__init__()

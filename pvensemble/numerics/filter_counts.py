@@ -151,6 +151,7 @@ class _Entry:
         places = np.flatnonzero(np.triu(np.ones((n, n), bool), 1))
         self.largest = np.zeros((n_runs, n), np.float32)
         self.values = np.empty((n_runs, len(places)), np.float32) if whole else None
+        self._counted: tuple = ()
         counter = np.min_scalar_type(len(places))
         self.above = None if whole else np.empty((n_runs, len(GRID)), counter)
         self.asked = {} if whole else {t: np.empty(n_runs, np.int64) for t in thresholds}
@@ -184,6 +185,11 @@ class _Entry:
 
     def count(self, threshold: float, what: str) -> np.ndarray:
         """Return the counts (n_runs,) int64."""
+        if self._counted[:2] != (threshold, what):
+            self._counted = threshold, what, self._count(threshold, what)
+        return self._counted[2]
+
+    def _count(self, threshold: float, what: str) -> np.ndarray:
         limit = np.float32(threshold)
         if what == "filters":
             return np.count_nonzero(self.largest > limit, axis=1)

@@ -34,6 +34,7 @@ def space_view(name: str) -> Any:
     """Create a white render view in space; the left button turns it."""
     view = plot_view(name)
     view.InteractionMode = "3D"
+    view.UseLight = 1
     return view
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 import numpy as np
 from vtkmodules.util import numpy_support
 from vtkmodules.vtkCommonCore import VTK_LONG_LONG, vtkAbstractArray, vtkDataArray, vtkStringArray
-from vtkmodules.vtkCommonDataModel import vtkFieldData, vtkImageData
+from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkFieldData, vtkImageData
 
 
 def to_vtk(array: np.ndarray, name: str, *, share: bool = False) -> vtkDataArray:
@@ -87,6 +87,13 @@ def add_field(field: vtkFieldData, name: str, values: np.ndarray | Iterable[str]
         field.AddArray(strings_to_vtk(values, name))
     else:
         field.AddArray(to_vtk(values, name))
+
+
+def add_fields(data: vtkDataObject, other: vtkDataObject) -> None:
+    """Add the field data of another data set, replacing arrays of the same names."""
+    added = other.GetFieldData()
+    for k in range(added.GetNumberOfArrays()):
+        data.GetFieldData().AddArray(added.GetAbstractArray(k))
 
 
 def field_strings(field: vtkFieldData, name: str) -> list[str]:

@@ -8,11 +8,11 @@ selection work.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from vtkmodules.vtkCommonCore import vtkPoints, vtkStringArray
+from vtkmodules.vtkCommonCore import vtkAbstractArray, vtkPoints, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkCellData, vtkDataObject, vtkPolyData
 
 from pvensemble import schema
@@ -292,6 +292,21 @@ class RunsData:
         """``#rrggbb`` of each group."""
         return field_strings(self._field, schema.GROUP_COLORS_FIELD)
 
+    def column_arrays(self, names: Sequence[str] = ()) -> tuple:
+        """Return the VTK arrays of some columns, of all without names, and when they changed.
+
+        Two results are equal only as long as the columns are the same arrays and none was written
+        to: what was made from them may then be kept.
+        """
+        cell_data = self.columns.cell_data
+        wanted = names or range(cell_data.GetNumberOfArrays())
+        return _dated(cell_data.GetAbstractArray(each) for each in wanted)
+
+    def curve_arrays(self, metric: str) -> tuple:
+        """Return the VTK arrays of a metric's curve and when they changed, as `column_arrays`."""
+        names = schema.steps_array(metric), schema.curve_array(metric)
+        return _dated(self._field.GetAbstractArray(name) for name in names)
+
     def codes(self, column: str) -> np.ndarray:
         """Return a text column's codes (n_runs,) int, or a number column as it is."""
         coded = self.columns.cell_data.GetArray(column + schema.CODE_SUFFIX)
@@ -338,6 +353,11 @@ class Columns(Mapping):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _dated(arrays: Iterable[vtkAbstractArray | None]) -> tuple:
+    """Return arrays with the times at which they changed."""
+    return tuple((array, array.GetMTime() if array else 0) for array in arrays)
 
 
 def _first(wanted: Sequence[str], present: Sequence[str]) -> str | None:

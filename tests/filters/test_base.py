@@ -8,7 +8,10 @@ from plot_samples import paper_runs
 from vtk_messages import vtk_messages
 from vtkmodules.vtkCommonCore import vtkFloatArray
 from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData, vtkTable
-from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
+from vtkmodules.vtkCommonExecutionModel import (
+    vtkPolyDataAlgorithm,
+    vtkStreamingDemandDrivenPipeline,
+)
 
 from pvensemble.errors import MissingArrayError, PipelineError, StoreError
 from pvensemble.filters import parallel_coordinates
@@ -157,6 +160,21 @@ def test_progress_and_abort_reach_vtk(runs):
     assert algorithm.aborted()
 
 
+@pytest.mark.expect_vtk_errors
+def test_garbage_is_collected_after_an_update_whatever_happens(runs):
+    """An algorithm and its executive refer to each other: only a search frees them."""
+    algorithm, freed = connected(runs), []
+    for failure in (None, StoreError("the disk is upside down")):
+        algorithm.failure = failure
+        algorithm.Modified()
+        algorithm.Update()
+        circle = vtkPolyDataAlgorithm()
+        circle.GetExecutive()
+        circle.AddObserver("DeleteEvent", lambda *_: freed.append(True))
+        del circle
+    assert freed == [True, True]
+
+
 def test_names_for_people():
     class PerformanceHeatMap:
         pass
@@ -167,13 +185,13 @@ def test_names_for_people():
 def test_outputs_that_are_asked_for_one_after_the_other_are_computed_once(monkeypatch):
     """An output that is an image is never large enough for VTK, which executes anew for it."""
     runs, computed = paper_runs(), []
-    layout = parallel_coordinates.axes_layout
+    write_lines = parallel_coordinates.write_lines
 
-    def counted(*arguments, **options):
+    def counted(*arguments):
         computed.append(1)
-        return layout(*arguments, **options)
+        return write_lines(*arguments)
 
-    monkeypatch.setattr(parallel_coordinates, "axes_layout", counted)
+    monkeypatch.setattr(parallel_coordinates, "write_lines", counted)
     plot = parallel_coordinates.ParallelCoordinates()
     plot.SetInputDataObject(runs)
     plot.Update()

@@ -14,11 +14,13 @@ from plot_samples import (
     sizes,
 )
 
+from pvensemble.filters._base import EnsembleAlgorithm, run
 from pvensemble.filters.parallel_coordinates import ParallelCoordinates
 from pvensemble.filters.plot_fields import read_axes
 from pvensemble.filters.plot_geometry import Z_DATA, Z_GROUP
 from pvensemble.numerics.axes import RAIL
-from pvensemble.vtkdata.arrays import to_numpy
+from pvensemble.vtkdata.arrays import to_numpy, to_vtk
+from pvensemble.vtkdata.time import publish_time_steps, published_time_steps, requested_time
 
 
 def draw(runs, **options):
@@ -193,3 +195,61 @@ def test_one_axis_is_a_dash_at_the_value():
     points = cell_points(lines, 33)
     np.testing.assert_allclose(points[:, 1], [3, 3], atol=1e-6)
     assert points[0, 0] < 8.0 < points[1, 0]
+
+
+class StepSource(EnsembleAlgorithm):
+    """Runs at steps 0, 50 and 100; the column ``validation_accuracy`` is that of the step."""
+
+    def __init__(self):
+        super().__init__(n_inputs=0)
+        self.runs = paper_runs()
+
+    def RequestInformation(self, _request, _inInfo, outInfo):
+        publish_time_steps(outInfo.GetInformationObject(0), [0, 50, 100])
+        return 1
+
+    def RequestData(self, request, _inInfo, outInfo):
+        output, step = self.output(outInfo), requested_time(request, outInfo)
+        output.ShallowCopy(self.runs)
+        accuracy = np.linspace(0, 1, 121) * step
+        output.GetCellData().AddArray(to_vtk(accuracy, "validation_accuracy"))
+        return 1
+
+
+def test_axes_and_density_depend_on_time_only_with_a_column_that_may():
+    source, plot = StepSource(), ParallelCoordinates()
+    plot.SetInputConnection(source.GetOutputPort())
+    every = [0, 50, 100]
+    for axes, steps in (("", []), ("validation_accuracy", every), (" ", []), (None, every)):
+        plot.SetAxes(axes)
+        source.measures_the_present = axes is None
+        source.Modified()
+        run(plot, time=50)
+        ports = [plot.GetExecutive().GetOutputInformation(port) for port in range(3)]
+        published = [published_time_steps(port) for port in ports]
+        assert published == [[0, 50, 100], steps, steps]
+
+
+def test_lines_have_the_columns_of_the_step_while_the_axes_stay():
+    source, plot = StepSource(), ParallelCoordinates()
+    plot.SetInputConnection(source.GetOutputPort())
+    seen = []
+    for step in (50, 100):
+        lines = run(plot, time=step)
+        present = to_numpy(lines.GetCellData().GetArray("validation_accuracy"))
+        np.testing.assert_allclose(present, np.linspace(0, 1, 121) * step)
+        seen.append(to_numpy(plot.GetOutputDataObject(1).GetPoints().GetData()).copy())
+    np.testing.assert_array_equal(*seen)
+    plot.SetAxes("validation_accuracy")
+    tops = [read_axes(run(plot, time=step)).hi[0] for step in (50, 100)]
+    assert tops == [50, 100]
+
+
+def test_lines_follow_values_that_are_written_into_a_column():
+    plot, runs = ParallelCoordinates(), paper_runs()
+    before = cell_points(outputs(plot, runs)[0], 120)[2, 1]
+    column = runs.GetCellData().GetArray("P1")
+    to_numpy(column)[120] = 0.25
+    column.Modified()
+    after = cell_points(outputs(plot, runs)[0], 120)[2, 1]
+    assert (before, after) == (9.0, 2.25)

@@ -110,6 +110,25 @@ def test_measures_do_not_depend_on_the_time_shown(measures, truth):
     assert_columns(RunsData(run(measures, time=0)), expected(truth))
 
 
+def test_measures_are_computed_once_for_all_times_and_again_when_the_runs_change(truth, reader):
+    measures = PerformanceMeasures()
+    measures.SetInputConnection(reader.GetOutputPort(0))
+    measures.UpdateInformation()
+
+    def column(time):
+        measures.UpdateTimeStep(time)
+        return measures.GetOutputDataObject(0).GetCellData().GetArray("P2")
+
+    first = column(float(truth.steps[1]))
+    assert column(float(truth.steps[2])) is first
+    runs = RunsData(reader.GetOutputDataObject(0))
+    curve = runs.polydata.GetFieldData().GetArray("curve:validation_accuracy")
+    to_numpy(curve)[:] = 0.5
+    curve.Modified()
+    again = to_numpy(column(float(truth.steps[3])))
+    np.testing.assert_array_equal(again, np.where(np.isin(np.arange(25), (3, 20)), 0.0, 0.5))
+
+
 @pytest.mark.expect_vtk_errors
 @pytest.mark.parametrize(
     ("settings", "kind", "message"),

@@ -5,6 +5,7 @@ Arguments: folder with ensembles, file of each scene, file for the answers.
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from pvensemble.errors import SceneError
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.views import attach, pipeline
-from pvensemble.views.data import cells_of, fetch
+from pvensemble.views.data import cells_of, display_of, fetch
 from pvensemble.views.scenes import load_scene
 from pvensemble.views.selection import select_cells, selected_cells
 from pvensemble.views.tensors import text_of
@@ -33,6 +34,7 @@ LINKED = {
     "heat map": performance.sources["heat_map"],
     "loss": performance.sources["graph"],
 }
+STAY = [("parallel_coordinates", 1), ("parallel_coordinates", 2)]
 MAPS = [sources["correlation_first"], sources["correlation_last"]]
 
 
@@ -143,10 +145,15 @@ def marked_filters():
 
 
 answers["filters"] = marked_filters()
-clock = simple.GetAnimationScene()
+clock, updated = simple.GetAnimationScene(), set()
+for source, port in (("correlation_first", 1), ("parallel_coordinates", 0), *STAY):
+    display = display_of(sources[source], port, topology.views[source])
+    note = partial(lambda name, *_event: updated.add(name), f"{source} {port}")
+    display.SMProxy.GetClientSideObject().AddObserver("UpdateDataEvent", note)
 before = array(MAPS[0], "row").tolist()
 clock.AnimationTime = 50
 simple.RenderAllViews()
+answers["updated later"] = sorted(updated)
 answers["filters later"] = [marked_filters(), array(MAPS[0], "row").tolist() != before]
 clock.AnimationTime = 200
 select_cells(sources["groups"], [8])

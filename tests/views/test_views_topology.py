@@ -107,6 +107,10 @@ def test_filters_are_marked_wherever_their_run_is_shown(found):
     assert found["filters are back"] == [True, [2, 5], 0]
 
 
+def test_what_does_not_depend_on_time_is_left_alone_when_it_moves(found):
+    assert found["updated later"] == ["correlation_first 1", "parallel_coordinates 0"]
+
+
 def test_the_same_filters_are_marked_when_clusters_order_them_otherwise(found):
     marks, is_another_order = found["filters later"]
     assert marks == [True, [2, 5], 0]
