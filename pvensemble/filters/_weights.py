@@ -187,6 +187,22 @@ def difference(runs: RunsData, chosen: list, text: str) -> WeightPanel:
     return WeightPanel(cell, int(runs.run_index[cell]), title, block, values, grid, shown)
 
 
+def largest_of_filters(values: np.ndarray) -> np.ndarray:
+    """Return the largest finite magnitude of each filter, 1 where it is 0.
+
+    Parameters
+    ----------
+    values : (n_filters, n_inputs, h, w)
+
+    Returns
+    -------
+    (n_filters,) float32
+    """
+    finite = np.where(np.isfinite(values), np.abs(values), 0)
+    largest = np.max(finite, axis=(1, 2, 3), initial=0.0)
+    return np.where(largest > 0, largest, 1).astype(np.float32)
+
+
 def shape_note(panel: WeightPanel) -> str:
     """Return what a panel shows: ``16 filters of 3 x 3``, ``32 filters of 16 x 3 x 3``."""
     n_filters, n_inputs, h, w = panel.values.shape

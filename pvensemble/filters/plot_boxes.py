@@ -156,20 +156,32 @@ def write_image(output: vtkImageData, x, y, unit: float, arrays: dict[str, np.nd
 
 
 # -- around the boxes ------------------------------------------------------------------------------
-def draw_numbers(sketch: Sketch, panel: WeightPanel, k: int, tiles: TileMap, size: float) -> None:
-    """Number the filters below their blocks, where there is room."""
+def draw_numbers(
+    sketch: Sketch,
+    panel: WeightPanel,
+    k: int,
+    tiles: TileMap,
+    size: float,
+    labels: Sequence[str] | None = None,
+    drop: float = 0.0,
+) -> None:
+    """Number the filters below their blocks, where there is room, or write other labels there.
+
+    ``drop`` unit cells are left free.
+    """
     grid, (x0, y0) = panel.grid, tiles.corners[k]
     if not grid.is_labelled or len(panel.shown) == 0:
         return
     (height, width), (below, beside) = grid.block, grid.gaps
     room = (width + 0.6 * beside) * tiles.unit
-    widest = max(text_width(str(f), 1.0) for f in panel.shown)
-    small = min(size, 0.95 * below * tiles.unit, room / widest)
+    labels = [str(f) for f in panel.shown.tolist()] if labels is None else labels
+    widest = max(text_width(label, 1.0) for label in labels)
+    small = min(size, (0.95 * below - drop) * tiles.unit, room / widest)
     rows, columns = grid.corners(np.arange(len(panel.shown)))
-    for number, row, column in zip(panel.shown, rows, columns):
+    for label, row, column in zip(labels, rows, columns):
         x = x0 + tiles.unit * (column + 0.5 * width)
-        y = y0 - tiles.unit * (row + height) - 0.1 * small
-        sketch.text(str(number), x, y, small, align="center", valign="top", color=DARK)
+        y = y0 - tiles.unit * (row + height + drop) - 0.1 * small
+        sketch.text(label, x, y, small, align="center", valign="top", color=DARK)
 
 
 def draw_panels(
@@ -180,12 +192,14 @@ def draw_panels(
     tiles: TileMap,
     *,
     over: float = 0.0,
+    labels: Sequence[Sequence[str]] | None = None,
+    drop: float = 0.0,
 ) -> None:
-    """Draw the captions of panels, and the numbers of their filters."""
+    """Draw the captions of panels, and below each block (see ``draw_numbers``) its label."""
     for k, (panel, caption, square) in enumerate(zip(panels, captions, layout.squares)):
         caption.draw(sketch, square.x, square.top + over * square.side, layout.width, layout.size)
         if panel.block is not None:
-            draw_numbers(sketch, panel, k, tiles, layout.size)
+            draw_numbers(sketch, panel, k, tiles, layout.size, labels[k] if labels else None, drop)
             continue
         sketch.box(square.x, square.y, square.right, square.top, NO_RUN, Z_GRID)
         middle = square.x + 0.5 * square.side, square.y + 0.5 * square.side

@@ -15,6 +15,7 @@ from pvensemble.filters._weights import (
     MAX_PANELS,
     WeightFilter,
     WeightPanel,
+    largest_of_filters,
     layer_and_step,
     shape_note,
     weights_of,
@@ -182,9 +183,7 @@ class WeightImages(WeightFilter):
         """Return what a panel's weights are divided by for their colours."""
         if self._range == COMMON:
             return np.float32(limit)
-        flat = np.abs(panel.values.reshape(len(panel.values), -1))
-        largest = np.max(np.where(np.isfinite(flat), flat, 0), axis=1, initial=0.0)
-        return np.where(largest > 0, largest, 1).astype(np.float32)
+        return largest_of_filters(panel.values)
 
     def _notes(self, panel: WeightPanel, limit: float, *, is_short: bool) -> list[str]:
         """Return what stands below a panel's title: the shape and the statistics of the weights."""

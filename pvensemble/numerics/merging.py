@@ -50,7 +50,7 @@ def similar_filters(correlation: np.ndarray, threshold: float) -> list[np.ndarra
         matrix = matrix.astype(np.float64)
     if len(matrix) < 2:
         return []
-    matrix = np.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0)
+    matrix = np.clip(np.nan_to_num(matrix, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
     order = canonical_orders(matrix[None])[0]
     row, column = np.triu_indices(len(matrix), 1)
     sorted_ = matrix[np.ix_(order, order)].astype(np.float64)

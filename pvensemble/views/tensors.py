@@ -8,7 +8,7 @@ from typing import Any
 from paraview import servermanager, simple
 
 from pvensemble.errors import SceneError
-from pvensemble.schema import ACTIVATION, CORRELATION, GRAM
+from pvensemble.schema import ACTIVATION, CORRELATION, FILTER_GROUP, GRAM
 
 TENSORS_PORT = 1
 CKA = "cka"
@@ -87,9 +87,15 @@ def kinds_of(plot: Any) -> set[str]:
     name = plot.SMProxy.GetXMLName()
     if name == "ActivationMaps":
         return {ACTIVATION, CORRELATION}
-    if name in ("WeightBoxes", "WeightImages"):
+    if name in ("WeightBoxes", "WeightImages", "FilterGroups"):
         return {text_of(plot, "Kind")}
     return {GRAM if text_of(plot, "Measure") == CKA else CORRELATION}
+
+
+def also_of(plot: Any) -> set[str]:
+    """Return the kinds that a plot uses where they were recorded."""
+    is_of_groups = plot.SMProxy.GetXMLName() == "FilterGroups"
+    return {CORRELATION, FILTER_GROUP} if is_of_groups else set()
 
 
 def text_of(source: Any, name: str) -> str:
@@ -146,7 +152,7 @@ class CheckedTensors:
                 reader = getattr(reader, "Proxy", reader)
                 _, layers, kinds = needs.setdefault(reader.SMProxy, (reader, set(), set()))
                 layers.add(layer)
-                kinds.update(kinds_of(plot))
+                kinds.update(kinds_of(plot) | (also_of(plot) & set(recorded(reader))))
         for proxy, (reader, layers, kinds) in needs.items():
             before = self._layers.get(proxy, set())
             if layers != before or not kinds <= set(reader.Kinds):

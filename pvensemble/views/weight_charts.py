@@ -10,7 +10,7 @@ import numpy as np
 from paraview import servermanager, simple
 
 from pvensemble.views import colors
-from pvensemble.views.charts import show, show_axes
+from pvensemble.views.charts import COLOR, show, show_axes
 from pvensemble.views.layout import BAR_GAP, FONT_PIXELS, MARGIN, SIDE, Fit, size_of
 
 NORMALIZED, LOG_SHARE = "normalized", "log_share"
@@ -48,6 +48,14 @@ def show_weight_images(plot: Any, view: Any, *, has_bar: bool = True) -> None:
     histograms.LookupTable = lut
     histograms.ColorArrayName = ["CELLS", LOG_SHARE]
     colors.selection_style(histograms, width=1.5)
+    show_axes(plot, view)
+
+
+def show_filter_groups(plot: Any, view: Any) -> None:
+    """Kernels in the colours of their groups, with which they come."""
+    tiles = show(plot, view, 0)
+    colors.direct_colors(tiles, COLOR)
+    colors.selection_style(tiles, width=1.5)
     show_axes(plot, view)
 
 

@@ -1,11 +1,11 @@
 """Proxies of the plots of weights: as boxes, as images, and in the colours of groups of filters."""
 
-from pvensemble.filters import _weights, weight_boxes, weight_images
+from pvensemble.filters import _weights, filter_groups, weight_boxes, weight_images
 
 from .plots import LABEL_SIZE
 from .properties import checkbox, choice, filter_proxy, group, name_choice, number, text
 
-PROXIES = ("WeightBoxes", "WeightImages")
+PROXIES = ("WeightBoxes", "WeightImages", "FilterGroups")
 
 LAYER = name_choice(
     "Layer",
@@ -83,4 +83,32 @@ class WeightBoxes(weight_boxes.WeightBoxes):
     tensors=True,
 )
 class WeightImages(weight_images.WeightImages):
+    """Filter on runs and tensors."""
+
+
+@filter_proxy(
+    """Draw the filters of a layer at the time as small images, each in the colour of its group:
+    those that are merged by the end of the training, or, in a run that merges nothing, those that
+    correlate. A group keeps its colour over the whole training; filters that were merged away
+    disappear. Cell i is a weight, with color (for Map Scalars off), filter_group (the filter that
+    stands for it in the end), stands_for (number of filters now), merged, and the arrays of Weight
+    Images. Check the layer under Layers of the Ensemble Reader, with the kinds weight, filter_group
+    and correlation.""",
+    LAYER,
+    KIND,
+    RUNS,
+    number(
+        "Threshold",
+        0.9,
+        """Correlation r from which on filters are a group, all of them with each other, at the last
+        recorded step of runs that merge nothing.""",
+        low=0.0,
+        high=1.0,
+    ),
+    checkbox("KeepPlaces", False, "Keep the places of filters that were merged away, faded."),
+    LABEL_SIZE,
+    ports=("Tiles", "Axes"),
+    tensors=True,
+)
+class FilterGroups(filter_groups.FilterGroups):
     """Filter on runs and tensors."""

@@ -223,6 +223,7 @@ def test_zeros_and_groups_of_other_width_and_runs_without_tensors():
         {"g000/conv1.weight": ([0], np.zeros((1, 4, 1, 3, 3))),
          "g001/conv1.weight": ([1], random_weights(1, 6, 1, 3, 3))}
     )  # fmt: skip
+    draw(sample_runs(), tensors, Runs="0-2", Range="per filter")
     tiles, axes, _, _, table = draw(sample_runs(), tensors, Runs="0-2")
     assert [int((arrays(tiles)["run_index"] == k).sum()) for k in range(3)] == [36, 54, 0]
     assert columns(table)["zeros"].tolist() == [1, 0]

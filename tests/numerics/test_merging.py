@@ -100,6 +100,11 @@ def test_threshold_in_float32_is_reached():
     assert [g.tolist() for g in similar_filters(identical, 1.0)] == [[0, 1, 2]]
 
 
+def test_rounding_beyond_one_is_one():
+    matrix = np.full((3, 3), np.nextafter(np.float32(1), np.float32(2)))
+    assert [g.tolist() for g in similar_filters(matrix, 1.0)] == [[0, 1, 2]]
+
+
 def test_wrong_input_is_told():
     with pytest.raises(OptionError, match="above 0 and at most at 1, got 1.5"):
         similar_filters(np.eye(3), 1.5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ensembles import LAYERS, make_ensemble, tensor
 from paraview_process import run_in_paraview
+from reducing_samples import STANDING, make_reducing
 
 pytestmark = pytest.mark.paraview
 
@@ -79,6 +80,17 @@ simple.Show(simple.OutputPort(images, 4), sheet)
 simple.Render(sheet)
 simple.Delete(sheet)
 
+merging = simple.OpenDataFile(arguments["merging"])
+merging.Layers = ["conv1"]
+groups = simple.FilterGroups(Input=merging)
+result["groups"] = {}
+for time in (0.0, 20.0, 10.0):
+    groups.UpdatePipeline(time)
+    result["groups"][f"{time:g}"] = [column(groups, name) for name in ("filter", "filter_group")]
+result["drawn"]["groups"] = picture(
+    weight_charts.show_filter_groups, groups,
+    lambda view: layout.Fit(view, groups, (0, 1)))
+
 boxes.Kind = "gradient"
 boxes.Layer = "conv1"  # an image of another size
 result["drawn"]["another layer"] = picture(weight_charts.show_weight_boxes, boxes, fit)
@@ -96,7 +108,8 @@ def truth(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(truth, tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
-    return run_in_paraview(BODY, folder, path=str(truth.path), state=str(folder / "state.pvsm"))
+    merging = make_reducing(folder / "merging.pvens")
+    return run_in_paraview(BODY, folder, path=str(truth.path), merging=str(merging))
 
 
 def expected(layer, kind, step, run):
@@ -118,7 +131,7 @@ def test_a_difference(found):
     np.testing.assert_array_equal(np.float32(found["difference"]), weights.ravel())
 
 
-@pytest.mark.parametrize("name", ["boxes", "image", "another layer", "tiles"])
+@pytest.mark.parametrize("name", ["boxes", "image", "another layer", "tiles", "groups"])
 def test_boxes_and_images_are_drawn_in_their_colours(found, name):
     red, blue = found["drawn"][name]
     assert max(red, blue) > 0.02, (red, blue)
@@ -145,6 +158,14 @@ def test_tiles_statistics_and_histograms(found):
     np.testing.assert_allclose(table["mean"], means, rtol=1e-5)
     count, step, run = map(np.array, found["bins"])
     assert {count[(step == s) & (run == k)].sum() for s in (0, 50, 100) for k in (4, 5, 6)} == {216}
+
+
+@pytest.mark.parametrize("step", [0, 10, 20])
+def test_filters_of_the_time_in_the_groups_of_the_end(found, step):
+    number, group = found["groups"][f"{step}"]
+    there = [f for f, standing in enumerate(STANDING[step]) if f == standing]
+    assert number == np.repeat(there, 9).tolist()
+    assert group == np.repeat(np.array(STANDING[20])[there], 9).tolist()
 
 
 def test_gradients(found):
