@@ -15,6 +15,7 @@ from pvensemble.errors import OptionError
 from pvensemble.filters._options import Labels, TwoColumnColors, check_choice, one_of
 from pvensemble.filters._parameter_norms import (
     TOGETHER,
+    LastFit,
     chosen_parameter,
     norm_curves,
     parameter_names,
@@ -35,7 +36,7 @@ from pvensemble.filters.plot_scatter import run_colors
 from pvensemble.filters.plot_time_panels import draw_note, draw_panel, draw_playhead
 from pvensemble.numerics.groups import PALETTE
 from pvensemble.numerics.measures import value_at
-from pvensemble.numerics.norms import NORM, QUANTITIES, PowerLaw, fit_power_law, quantity_of
+from pvensemble.numerics.norms import NORM, QUANTITIES, PowerLaw, quantity_of
 from pvensemble.vtkdata.arrays import strings_to_vtk, to_vtk
 from pvensemble.vtkdata.runs import RunsData
 from pvensemble.vtkdata.time import requested_time
@@ -64,6 +65,7 @@ class NormGraph(TwoColumnColors, Labels):
         self._fit_start = 0
         self._fit_end = -1
         self._show_playhead = True
+        self._fit = LastFit()
 
     def SetLayout(self, layout: int | str) -> None:
         """``one parameter`` of many runs, ``all layers`` of few, or its position in ``LAYOUTS``."""
@@ -121,7 +123,7 @@ class NormGraph(TwoColumnColors, Labels):
         gradients = self._curves(runs, schema.GRADIENT_NORM, names, drawn)
         shown = replace(weights, values=quantity_of(weights.values, self._quantity))
         self.report(0.3, "Fits")
-        fit = fit_power_law(shown.steps, shown.values, self._interval())
+        fit = self._fit(shown.steps, shown.values, self._interval())
         logs = {"log_steps": self._log_steps, "log_norms": self._log_norms}
         shown, visible = drawable(shown, **logs), drawable(gradients, **logs)
         upper, lower = panels(shown, visible, self._quantity, **logs)

@@ -7,7 +7,7 @@ import numpy as np
 from pvensemble import schema
 from pvensemble.errors import NotRecordedError, OptionError
 from pvensemble.filters._options import check_choice, one_of
-from pvensemble.filters._parameter_norms import norm_curves, parameter_names, weights_of
+from pvensemble.filters._parameter_norms import LastFit, norm_curves, parameter_names, weights_of
 from pvensemble.filters._step_folds import Fold, StepFolds
 from pvensemble.filters._tensors import Block, TensorFilter, Tensors, cached
 from pvensemble.filters._weight_paths import last_steps
@@ -20,7 +20,7 @@ from pvensemble.numerics.diagnostics import (
     diagnoses,
     gradient_ratios,
 )
-from pvensemble.numerics.norms import GROWTH, QUANTITIES, fit_power_law, quantity_of
+from pvensemble.numerics.norms import GROWTH, QUANTITIES, quantity_of
 from pvensemble.vtkdata.runs import RunsData, add_column, add_measure
 from pvensemble.vtkdata.time import requested_time
 
@@ -67,6 +67,7 @@ class TrainingDiagnostics(TensorFilter):
         self._fit_start = 0
         self._fit_end = -1
         self._folds = StepFolds()
+        self._fit = LastFit()
 
     def SetVanishingBelow(self, ratio: float) -> None:
         """Relative gradient below which a layer's gradient has vanished."""
@@ -172,7 +173,7 @@ class TrainingDiagnostics(TensorFilter):
         steps, norms = norm_curves(runs, schema.WEIGHT_NORM, own if own in names else "")
         end = np.inf if self._fit_end < 0 else self._fit_end
         norms = np.where(steps <= last_steps(runs)[:, None], norms, np.nan)
-        fit = fit_power_law(steps, quantity_of(norms, self._quantity), (self._fit_start, end))
+        fit = self._fit(steps, quantity_of(norms, self._quantity), (self._fit_start, end))
         return {**found, EXPONENT: fit.exponent, EXPONENT_LOW: fit.low, EXPONENT_HIGH: fit.high}
 
     def _write(self, output, runs: RunsData, measures: dict) -> None:

@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from pvensemble.errors import OptionError, did_you_mean
 
@@ -38,6 +38,7 @@ MIN_POINTS = 5
 MAX_MISSING = 0.2
 """A curve with more steps in the interval without a positive value follows no power law."""
 _N_LENGTHS = 24
+_N_BISECTIONS = 30
 _SHORTEST, _LONGEST = 0.2, 20.0
 """Correlation lengths that are tried, in units of the distance of points and of the interval."""
 
@@ -232,10 +233,13 @@ def _fit(x: np.ndarray, y: np.ndarray, confidence: float) -> np.ndarray:
 
 
 def _quantile(weight, center, deviation, free: int, share: float) -> np.ndarray:
-    """Return the quantile (n_runs,) of a mixture (n_parts, n_runs) of t-distributions."""
-    reach = 1e3 * deviation.max(axis=0)
-    low, high = center.min(axis=0) - reach, center.max(axis=0) + reach
-    for _ in range(60):
+    """Return the quantile (n_runs,) of a mixture (n_parts, n_runs) of t-distributions.
+
+    It lies between the least and the largest of the parts' quantiles, and is found by bisection.
+    """
+    of_parts = center + stdtrit(free, share) * deviation
+    low, high = of_parts.min(axis=0), of_parts.max(axis=0)
+    for _ in range(_N_BISECTIONS):
         at = 0.5 * (low + high)
         below = (weight * stdtr(free, (at - center) / deviation)).sum(axis=0) < share
         low, high = np.where(below, at, low), np.where(below, high, at)
