@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if importlib.util.find_spec("torch") is None:
         raise ConfigError("training needs PyTorch: pip install 'pvensemble[train]'")
     from pvensemble.train.config import load_config
-    from pvensemble.train.preparation import load_all_data
+    from pvensemble.train.preparation import check_training
     from pvensemble.train.search import sample_with_repeats
 
     _place_config(args)
@@ -78,7 +78,15 @@ def run(args: argparse.Namespace) -> int:
     specs, repeated = sample_with_repeats(config)
     _describe(config, specs, repeated, path, args)
     if args.dry_run:
-        load_all_data(config, specs, args.data)
+        check_training(
+            config,
+            specs,
+            path,
+            data_dir=args.data,
+            device=args.device,
+            workers=args.workers,
+            resume=args.resume,
+        )
         return 0
     if args.resume and not path.exists():
         print(f"  there is no {path} to resume; the training starts at step 0", flush=True)

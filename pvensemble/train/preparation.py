@@ -14,6 +14,7 @@ from pvensemble.errors import DataError
 from pvensemble.store import Ensemble, EnsembleWriter, GroupWriter, LayerInfo, RunInfo
 from pvensemble.train.config import RunSpec, TrainConfig
 from pvensemble.train.data import load_data
+from pvensemble.train.executors import choose
 from pvensemble.train.executors.events import Job
 from pvensemble.train.group_layers import layers_of_group, merge_steps
 from pvensemble.train.models import any_model
@@ -73,6 +74,31 @@ def training_engine(config: TrainConfig, path: Path, resume: bool, executor) -> 
         stored = Ensemble.open(path).provenance.get("engine", TORCH)
     cpu = getattr(executor, "one_run_on_cpu", False)
     return choose_engine(config.train.engine, cpu=cpu, stored=stored)
+
+
+def check_training(
+    config: TrainConfig,
+    specs: Sequence[RunSpec],
+    path: Path,
+    *,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    resume: bool = False,
+) -> None:
+    """Raise for what training would refuse before its first step; nothing is written.
+
+    Raises
+    ------
+    DataError
+        A data set is not there, or does not fit.
+    ConfigError
+        The device or the engine that is asked for is not to be had.
+    """
+    data = load_all_data(config, specs, data_dir)
+    engine = training_engine(config, path, resume, choose(device, workers, data))
+    for number, members in enumerate(group_runs(specs, GROUP_SIZE) if engine.demanded else ()):
+        make_job(config, members, number, data, engine)
 
 
 def open_ensemble(

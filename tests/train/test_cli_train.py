@@ -108,6 +108,26 @@ def test_dry_run_finds_what_training_would(in_empty_directory, capsys, setting):
     assert setting.partition("=")[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.activation=tanh"], "train.engine: got 'native', but .*tanh"),
+        (["train.precision=bf16"], "in float32, not in bf16"),
+    ],
+)
+def test_dry_run_refuses_an_engine_that_training_would(
+    in_empty_directory, capsys, arguments, message
+):
+    settings = ["train.engine=native", *SMALL, *arguments]
+    said = []
+    for dry in (["--dry-run"], ["--workers", "0", "-o", "x.pvens"]):
+        assert main(["train", "digits", *dry, "--set", *settings]) == 2
+        said.append(capsys.readouterr().err)
+        assert list(in_empty_directory.glob("*.d/g*")) == []
+    assert re.search(message, said[0]) or "there is no g++" in said[0]
+    assert said[0] == said[1]
+
+
 def test_resume_of_nothing_says_that_it_begins(in_empty_directory, capsys):
     arguments = ["-o", "x.pvens", "--workers", "0", "--resume", "--set", *SMALL, "steps=1"]
     assert main(["train", "digits", *arguments]) == 0
