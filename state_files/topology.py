@@ -49,7 +49,7 @@ def add_pipeline(scene, path, groups, layer):
     layer = layer or tensors.last_layer(reader)
     of_layer = {"Input": runs, "Tensors": tensors.tensors_of(reader), "Layer": layer}
     tensors.check(reader, [layer], ["correlation"])
-    low_high = pipeline.corners(runs)
+    low_high = pipeline.corners(runs, layer)
     scene.sources = {
         **shared,
         "similarity_plot": pv.EnsembleSimilarityPlot(

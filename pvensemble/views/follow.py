@@ -11,6 +11,7 @@ from pvensemble.numerics.runs import format_runs
 from pvensemble.views.data import fetch
 from pvensemble.views.picked import PickOrder, corner_runs, runs_to_show
 from pvensemble.views.selection import selected_cells
+from pvensemble.views.tensors import text_of
 from pvensemble.vtkdata.runs import RunsData
 
 Reaction = Callable[[np.ndarray], None]
@@ -85,7 +86,7 @@ def show_picked(source: Any, *families: Sequence[Any]) -> Reaction:
     *families : sequence of proxy
         Plots that show the picks together: the first plot the run picked first, the last plot the
         one picked last. Before anything is picked they show the runs at the corners of the space
-        of the hyper-parameters.
+        of the hyper-parameters, of those that have the layer of the plots.
     """
     order = PickOrder()
 
@@ -93,8 +94,9 @@ def show_picked(source: Any, *families: Sequence[Any]) -> Reaction:
         picked = order.update(runs)
         if not any(families):
             return
-        default = corner_runs(RunsData(fetch(source)))
-        for plots in families:
+        data = RunsData(fetch(source))
+        for plots in filter(None, families):
+            default = corner_runs(data, text_of(plots[0], "Layer"))
             # A single plot of a family follows the last pick, as its counterpart in a pair does.
             corners = default if len(plots) > 1 else default[-1:]
             for plot, run in zip(plots, runs_to_show(picked, corners, len(plots))):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pvensemble.numerics.axis_scales import is_text
-from pvensemble.schema import BROKEN, STATE, WAITING
+from pvensemble.schema import BROKEN, STATE, WAITING, WEIGHT_NORM
 from pvensemble.vtkdata.runs import RunsData
 
 
@@ -64,17 +64,19 @@ def runs_to_show(picked: Sequence[int], default: Sequence[int], n_maps: int) -> 
     return shown
 
 
-def corner_runs(runs: RunsData) -> list[int]:
+def corner_runs(runs: RunsData, layer: str = "") -> list[int]:
     """Return the run lowest and the run highest in the first two hyper-parameters that vary.
 
     Runs of which a map would show nothing, or nothing that was learned, count only where there are
-    no others: those that have not begun, those that diverged and those that failed. Values
-    are compared by rank, and ties go to the first run for the lowest and to the last for the
-    highest.
+    no others: those whose network has no such layer, those that have not begun, those that diverged
+    and those that failed. Values are compared by rank, and ties go to the first run for the lowest
+    and to the last for the highest.
 
     Parameters
     ----------
     runs : RunsData
+    layer : str
+        That maps show, "" for none.
 
     Returns
     -------
@@ -88,10 +90,22 @@ def corner_runs(runs: RunsData) -> list[int]:
     ranks = [np.unique(columns[n], return_inverse=True)[1].reshape(-1) for n in names]
     ranks = [rank / rank.max() for rank in ranks if rank.max() > 0][:2]
     place = sum(ranks) if ranks else np.arange(runs.n_runs, dtype=np.float64)
-    candidates = _worth_showing(columns[STATE]) if STATE in columns else np.arange(runs.n_runs)
+    candidates = _with_layer(runs, layer)
+    if STATE in columns:
+        candidates = candidates[_worth_showing(columns[STATE][candidates])]
     low = int(candidates[np.argmin(place[candidates])])
     high = int(candidates[::-1][np.argmax(place[candidates[::-1]])])
     return [low, high] if low != high else [low]
+
+
+def _with_layer(runs: RunsData, layer: str) -> np.ndarray:
+    """Return the cells of runs of which a norm of the layer's weight is known, else of all."""
+    metric = f"{WEIGHT_NORM}{layer}.weight"
+    if layer and metric in runs.metric_names:
+        found = np.flatnonzero(np.isfinite(runs.curve(metric)[1]).any(axis=1))
+        if len(found):
+            return found
+    return np.arange(runs.n_runs)
 
 
 def _worth_showing(state: np.ndarray) -> np.ndarray:

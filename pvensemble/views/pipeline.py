@@ -156,9 +156,12 @@ def accuracy_column(runs: Any) -> str | None:
     return next((m for m in ACCURACY_METRICS if cells.GetArray(m) is not None), None)
 
 
-def corners(runs: Any) -> list[str]:
-    """The run lowest and the run highest in the hyper-parameters, as values of ``Runs``."""
-    return [str(run) for run in corner_runs(RunsData(fetch(runs)))] or [""]
+def corners(runs: Any, layer: str = "") -> list[str]:
+    """The run lowest and the run highest in the hyper-parameters, as values of ``Runs``.
+
+    Of those whose network has a layer, where one is given.
+    """
+    return [str(run) for run in corner_runs(RunsData(fetch(runs)), layer)] or [""]
 
 
 def time_steps() -> list[float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,24 @@ class TestCorners:
         assert corners(COMPLETE, RUNNING, WAITING) == [0, 1]
         assert corners(WAITING, DIVERGED, WAITING) == [1]
         assert corners(WAITING, WAITING, WAITING) == [0, 2]
+
+    def test_a_run_without_the_layer_is_shown_only_where_none_has_it(self):
+        steps, values = np.array([0, 20]), np.ones((3, 2))
+        values[2] = np.nan
+        values[1, 1] = np.nan  # diverged, or not there yet
+        table = {"run_index": np.arange(3), "a": np.array([1.0, 2.0, 3.0])}
+        curves = {"weight_norm:conv2.weight": SimpleNamespace(steps=steps, values=values)}
+        parameters = [HyperParameter("a", "float")]
+
+        def corners(layer, *states):
+            table["state"] = np.array(states or (COMPLETE,) * 3)
+            return corner_runs(RunsData(runs_to_polydata(table, curves, parameters)), layer)
+
+        assert corners("conv2") == [0, 1]
+        assert corners("conv2", COMPLETE, DIVERGED, COMPLETE) == [0]
+        assert corners("") == corners("conv1") == [0, 2]
+        values[:] = np.nan
+        assert corners("conv2") == [0, 2]
 
     def test_without_numbers_the_first_and_the_last_run(self):
         assert corner_runs(runs(optimizer=["adam", "sgd", "adam"])) == [0, 2]
