@@ -76,6 +76,7 @@ def _stop_cost(args: argparse.Namespace, repeats: int = 40) -> float:
     from pvensemble.train.executors.device_data import DeviceData
     from pvensemble.train.executors.engine import worker_arithmetic
     from pvensemble.train.executors.one_run import OneRun
+    from pvensemble.train.native.choice import choose_engine
     from pvensemble.train.preparation import make_job
     from pvensemble.train.search import sample_runs
 
@@ -83,7 +84,8 @@ def _stop_cost(args: argparse.Namespace, repeats: int = 40) -> float:
     device, data = torch.device("cpu"), load_data(config.data, args.data)
     seconds: dict[bool, list[float]] = {True: [], False: []}
     with worker_arithmetic(device):
-        job = make_job(config, sample_runs(config)[:1], 0, {config.data: data})
+        engine = choose_engine("auto", cpu=True)
+        job = make_job(config, sample_runs(config)[:1], 0, {config.data: data}, engine)
         run = OneRun(job, 0, DeviceData(data, device))
         run.advance(0, lambda: False)
         recorded = {True: job.schedule, False: replace(job.schedule, recorded=())}

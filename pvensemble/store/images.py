@@ -8,7 +8,9 @@ takes it straight from the bytes without HDF5.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
@@ -44,6 +46,26 @@ def tensor_image(
     ----------
     https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format (ImageData, version 1.0).
     """
+    if compress:
+        return _tensor_image(stack, kind, compress=True)
+    head, tail = _frame(stack.shape, kind)
+    return b"".join((head, np.ascontiguousarray(stack, np.float32).data, tail)), len(head)
+
+
+@lru_cache(maxsize=256)
+def _frame(shape: tuple[int, int, int], kind: str) -> tuple[bytes, bytes]:
+    """Return what stands before and behind the values in the file of an uncompressed tensor.
+
+    Nothing there depends on the values, so that HDF5 need not be asked at every step.
+    """
+    data, offset = _tensor_image(np.zeros(shape, np.float32), kind)
+    return data[:offset], data[offset + 4 * math.prod(shape) :]
+
+
+def _tensor_image(
+    stack: np.ndarray, kind: str, *, compress: bool = False
+) -> tuple[bytes, int | None]:
+    """Let HDF5 make what `tensor_image` returns."""
     depth, height, width = stack.shape
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:  # default libver: "latest" is unreadable for ParaView

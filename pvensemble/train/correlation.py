@@ -132,11 +132,9 @@ def _normalized(covariance: Tensor, floor: Tensor) -> Tensor:
     """
     variance = covariance.diagonal(dim1=1, dim2=2)
     alive = torch.isfinite(variance) & (variance > floor)
-    deviation = torch.where(alive, variance, 1.0).sqrt()
-    correlation = covariance / (deviation[:, :, None] * deviation[:, None, :])
-    both = alive[:, :, None] & alive[:, None, :]
-    correlation = torch.where(both & torch.isfinite(correlation), correlation, 0.0)
-    correlation = correlation.clamp_(-1.0, 1.0)
+    scale = torch.where(alive, variance.rsqrt(), 0.0)
+    correlation = covariance * scale[:, :, None] * scale[:, None, :]
+    correlation = correlation.nan_to_num_(0.0, 0.0, 0.0).clamp_(-1.0, 1.0)
     correlation.diagonal(dim1=1, dim2=2).fill_(1.0)
     return correlation.float()
 

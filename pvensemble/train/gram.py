@@ -54,14 +54,28 @@ def grams_of(gram: Tensor, energy: Tensor) -> Tensor:
     gram
         (n_runs, n_batches, b, b) float32; the diagonal does not matter.
     energy
+        As :func:`unit` takes it.
+    """
+    centred = u_centred(gram.double()).flatten(1)
+    norm = torch.linalg.vector_norm(centred, dim=1)
+    return unit(centred, norm, energy).view(gram.shape)
+
+
+def unit(values: Tensor, norm: Tensor, energy: Tensor) -> Tensor:
+    """Return centred values divided by their norm, float32.
+
+    Parameters
+    ----------
+    values
+        (n_runs, n) float64.
+    norm
+        (n_runs,): of the matrices.
+    energy
         (n_runs,): sum of squares of the outputs. What is left far below it is rounding: the
         layer is dead, as one whose outputs are not finite, and its matrices are 0.
     """
-    centred = u_centred(gram.double())
-    norm = torch.linalg.vector_norm(centred.flatten(1), dim=1)
     alive = torch.isfinite(norm) & (norm > 1e-13 * energy)
-    scale = torch.where(alive, norm, 1.0)[:, None, None, None]
-    return torch.where(alive[:, None, None, None], centred / scale, 0.0).float()
+    return torch.where(alive[:, None], values / norm[:, None], 0.0).float()
 
 
 class Grams:
@@ -122,7 +136,7 @@ class PatchProducts:
     """Products of the patches of all pairs of images in a minibatch, which no run changes.
 
     The outputs of a convolution are its weights times patches, so all Gram matrices of its outputs
-    are linear in the products of its weights.
+    are linear in the products of its weights; centring is linear as well, and done here once.
 
     Parameters
     ----------
@@ -137,6 +151,11 @@ class PatchProducts:
         k = layer.weight[0].numel()
         self._places = torch.triu_indices(k, k)
         self._pairs = torch.triu_indices(self._batch, self._batch, 1)
+        n_pairs = self._pairs.shape[1]
+        # Where each entry of a matrix is found among the pairs; those of the diagonal behind them.
+        self._entries = torch.full((self._batch, self._batch), n_pairs)
+        for rows in (self._pairs, self._pairs.flip(0)):
+            self._entries[tuple(rows)] = torch.arange(n_pairs)
         products = []
         self._moment: Tensor | float = 0.0
         for part in images.split(self._batch)[: self._n_batches]:
@@ -156,13 +175,18 @@ class PatchProducts:
         return n_batches * batch * (batch - 1) // 2 * (k * (k + 1) // 2) <= PATCH_VALUES
 
     def _of_batch(self, patches: Tensor) -> Tensor:
-        """Return (n_pairs, k (k + 1) / 2) float32 of patches (b, k, n_positions)."""
+        """Return (n_pairs, k (k + 1) / 2) float32, centred, of patches (b, k, n_positions)."""
         b, k, _ = patches.shape
         rows = patches.flatten(0, 1)
         products = (rows @ rows.T).view(b, k, b, k).transpose(1, 2)[tuple(self._pairs)]
         products = products + products.mT
         products.diagonal(dim1=1, dim2=2).mul_(0.5)
-        return products[:, self._places[0], self._places[1]]
+        products = products[:, self._places[0], self._places[1]]
+        for some in products.split(256, dim=1):
+            gram = some.new_zeros((some.shape[1], b, b), dtype=torch.float64)
+            gram[:, self._pairs[0], self._pairs[1]] = some.T.double()
+            some[:] = u_centred(gram + gram.mT)[:, self._pairs[0], self._pairs[1]].T
+        return products
 
     def gram(self, weight: Tensor) -> Tensor:
         """Return the matrices of a run's outputs as :meth:`Grams.result` does.
@@ -179,8 +203,8 @@ class PatchProducts:
         """
         rows = weight.flatten(1).double()
         squares = rows.T @ rows
-        values = self._products @ squares[tuple(self._places)].float()
-        gram = values.new_zeros((1, self._n_batches, self._batch, self._batch))
-        gram[0, :, self._pairs[0], self._pairs[1]] = values.view(self._n_batches, -1)
+        values = (self._products @ squares[tuple(self._places)].float()).double()
         energy = (squares * self._moment).sum()
-        return grams_of(gram + gram.mT, energy[None])
+        values = unit(values[None], 2**0.5 * torch.linalg.vector_norm(values)[None], energy[None])
+        pairs = functional.pad(values.view(1, self._n_batches, -1), (0, 1))
+        return pairs[..., self._entries]

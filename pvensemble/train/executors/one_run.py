@@ -281,11 +281,13 @@ class OneRun:
 
         A diverged run has neither gradients nor a learning rate.
         """
-        norm = torch.linalg.vector_norm
+        held: dict[str, Tensor | None] = {}
         for name, p in zip(self.names, self.parameters):
-            gradient = norm(p.grad) if self.diverged < 0 and p.grad is not None else float("nan")
-            self._add(metrics, schema.WEIGHT_NORM + name, norm(p.detach()))
-            self._add(metrics, schema.GRADIENT_NORM + name, gradient)
+            held[schema.WEIGHT_NORM + name] = p.detach()
+            held[schema.GRADIENT_NORM + name] = p.grad if self.diverged < 0 else None
+        norms = iter(torch._foreach_norm([t for t in held.values() if t is not None]))
+        for name, tensor in held.items():
+            self._add(metrics, name, float("nan") if tensor is None else next(norms))
         rate = lr_at(self.settings, self.step) if self.diverged < 0 else float("nan")
         self._add(metrics, schema.SCHEDULED_RATE, rate)
 

@@ -34,7 +34,6 @@ struct Probe {
   float* block_of(long image) {
     return outputs_.data + (grams ? image % MINIBATCH : 0) * shape_.c * shape_.h * shape_.w;
   }
-  void find_shift(const float* data, long lanes, long n);
   void subtract(float* data, const Block& b, long n);
   void add_products(const float* data, const Block& b);
   void add_gram(long number);
@@ -70,21 +69,17 @@ void Probe::finish(const Block& b, long first) {
   if (!sums_needed()) return;
   const long lanes = b.lanes(), n = std::min(lanes, n_images - first);
   float* data = block_of(first);
-  if (!first) find_shift(data, lanes, n);
+  if (!first) {
+    subtract(data, b, n);  // the shift is 0 yet
+    for (long o = 0; o < shape_.c; o++) {
+      shift[o] = static_cast<float>(sums[o] / (shape_.h * shape_.w * n));
+      sums[o] = 0;
+    }
+  }
   subtract(data, b, n);
   if (products) add_products(data, b);
   const long number = first / MINIBATCH, left = batch - first % MINIBATCH;
   if (number < n_batches && left > 0 && left <= lanes) add_gram(number);
-}
-
-void Probe::find_shift(const float* data, long lanes, long n) {
-  const long n_positions = shape_.h * shape_.w;
-  for (long o = 0; o < shape_.c; o++) {
-    double sum = 0;
-    for (long at = 0; at < n_positions; at++)
-      for (long lane = 0; lane < n; lane++) sum += data[(at * shape_.c + o) * lanes + lane];
-    shift[o] = static_cast<float>(sum / (n_positions * n));
-  }
 }
 
 // Subtract the shift from the first n images of a block and add up what is left; others become 0.
