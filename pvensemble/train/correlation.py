@@ -51,23 +51,6 @@ class CorrelationSums:
         self._sum: Tensor | None = None
         self._products: Tensor | None = None
 
-    @classmethod
-    def of(cls, count: int, shift: Tensor, sums: Tensor, products: Tensor) -> CorrelationSums:
-        """Return those that somebody else has added up.
-
-        Parameters
-        ----------
-        count
-            Rows.
-        shift
-            (n_runs, n_filters): what was taken from every row.
-        sums, products
-            (n_runs, n_filters) and (n_runs, n_filters, n_filters) float64, of the shifted rows.
-        """
-        made = cls()
-        made._count, made._shift, made._sum, made._products = count, shift[:, None], sums, products
-        return made
-
     def add(self, rows: Tensor) -> None:
         """Add ``rows``, (n_runs, n_rows, n_filters) float32."""
         shift = first_mean(rows) if self._shift is None else self._shift

@@ -41,8 +41,8 @@ void pvensemble_native_step(void* network, const float* images, const int64_t* l
 }
 // Sums of the losses and right answers of the first n images of a split, whose `indices` are 0, 1,
 // …, and what probes see of the first images: of each the layer's place, n_images, n_activations,
-// and Gram matrices' batch and n_batches as numbers; shift, sums, products, grams (or null where
-// they are not needed) and activations as results, which begin as 0. Returns 0 without memory.
+// and Gram matrices' batch and n_batches as numbers; shift, sums, correlations, Gram matrices and
+// activations (or null where they are not needed) as results, which begin as 0. Returns 0 without memory.
 long pvensemble_native_evaluate(void* network, const float* images, const int64_t* labels,
                                 const int64_t* indices, long n, const float* const* parameters,
                                 long n_probes, const long* numbers, void* const* results,

@@ -218,6 +218,7 @@ bool Network::evaluate(const float* images, const int64_t* labels, const int64_t
     loss(labels, indices + start_, std::min(batch_, n - start_), result);
   }
   for (Layer& l : layers_) l.probe = nullptr;
+  for (Probe& probe : probes) probe.end();
   return true;
 }
 

@@ -17,13 +17,14 @@ struct Probe {
   long layer = 0, n_images = 0, n_activations = 0;
   long batch = 0, n_batches = 0;                   // of Gram matrices
   double *shift = nullptr, *sums = nullptr;        // (filters)
-  double* products = nullptr;                      // (filters, filters), complete above the diagonal
-  double* grams = nullptr;                         // (n_batches, batch, batch)
+  double* products = nullptr;                      // (filters, filters), in the end correlations
+  double* grams = nullptr;                         // (n_batches, batch, batch), in the end of norm 1
   float* activations = nullptr;                    // (filters, n_activations, h, w)
 
   bool begin(const Shape& outputs);
   void take(const float* row, long y, const Block& b, long first);
   void finish(const Block& b, long first);
+  void end();
 
  private:
   Shape shape_;
@@ -37,6 +38,8 @@ struct Probe {
   void subtract(float* data, const Block& b, long n);
   void add_products(const float* data, const Block& b);
   void add_gram(long number);
+  void correlate();
+  double centre(double* gram) const;
 };
 
 bool Probe::begin(const Shape& outputs) {
@@ -147,6 +150,62 @@ void Probe::add_gram(long number) {
               to[(i + r + k) * batch + j + m] += part[k * lanes + m];
         }
       });
+}
+
+// What CorrelationSums.result() does, which explains the bound of the variance of dead filters.
+void Probe::correlate() {
+  const long n = shape_.c;
+  const double count = static_cast<double>(n_images * shape_.h * shape_.w);
+  std::vector<double> scale(n), mean(n);
+  for (long o = 0; o < n; o++) {
+    const double square = products[o * n + o] / count;
+    mean[o] = sums[o] / count;
+    const double variance = square - mean[o] * mean[o];
+    const double floor = 1e-12 * square + 1e-13 * shift[o] * shift[o];
+    scale[o] = std::isfinite(variance) && variance > floor ? 1 / std::sqrt(variance) : 0;
+  }
+  for (long o = 0; o < n; o++)
+    for (long k = o; k < n; k++) {
+      double r = (products[o * n + k] / count - mean[o] * mean[k]) * scale[o] * scale[k];
+      r = std::isfinite(r) ? std::min(1.0, std::max(-1.0, r)) : 0.0;
+      products[o * n + k] = products[k * n + o] = o == k ? 1.0 : r;
+    }
+}
+
+// U-centre a matrix as u_centred() does; return the sum of the squares of what it becomes.
+double Probe::centre(double* gram) const {
+  std::vector<double> rows(batch);
+  double total = 0, squares = 0;
+  for (long i = 0; i < batch; i++) {
+    gram[i * batch + i] = 0;
+    for (long j = 0; j < batch; j++) rows[i] += gram[i * batch + j];
+    total += rows[i];
+  }
+  for (long i = 0; i < batch; i++)
+    for (long j = 0; j < batch; j++) {
+      double& value = gram[i * batch + j];
+      value -= (rows[i] + rows[j]) / (batch - 2) - total / ((batch - 1) * (batch - 2));
+      if (i == j) value = 0;
+      squares += value * value;
+    }
+  return squares;
+}
+
+// Turn sums into what is recorded.
+void Probe::end() {
+  if (products) correlate();
+  const long size = batch * batch;
+  double energy = 0, squares = 0;
+  for (long o = 0; o < shape_.c && grams; o++)
+    energy += shift[o] * shift[o] * n_batches * batch * shape_.h * shape_.w;
+  for (long k = 0; k < n_batches; k++) {
+    for (long i = 0; i < batch; i++) energy += grams[k * size + i * batch + i];
+    squares += centre(grams + k * size);
+  }
+  // As in unit(): what is left far below the energy is rounding.
+  const double norm = std::sqrt(squares);
+  const bool alive = std::isfinite(norm) && norm > 1e-13 * energy;
+  for (long i = 0; i < n_batches * size; i++) grams[i] = alive ? grams[i] / norm : 0.0;
 }
 
 }  // namespace

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from pvensemble import schema
-from pvensemble.train.correlation import CorrelationSums
-from pvensemble.train.gram import gram_shape, grams_of
+from pvensemble.train.gram import gram_shape
 from pvensemble.train.native.plan import CONVOLUTION, Plan
 from pvensemble.train.probing import Measured, Probing
 from pvensemble.train.recording import RecordedLayer
@@ -80,31 +79,25 @@ class _LayerProbe:
         self, place: _Place, layer: RecordedLayer, kinds: list[str], n_images: int
     ) -> None:
         n_filters, *positions = place.out
-        self.name, self._n_positions = layer.name, int(np.prod(positions))
-        self._n_images = n_images
+        self.name = layer.name
         n_shown = min(layer.n_activations, n_images) if schema.ACTIVATION in kinds else 0
         n_batches, batch, _ = gram_shape(n_images) if schema.GRAM in kinds else (0, 0, 0)
         self.numbers = (place.number, n_images, n_shown, batch, n_batches)
         squares = (n_filters, n_filters)
-        self._shift, self._sums = np.zeros(n_filters), np.zeros(n_filters)
-        self._products = np.zeros(squares) if schema.CORRELATION in kinds else None
+        self._sums = np.zeros((2, n_filters))  # the shift, and sums of what is left
+        self._correlation = np.zeros(squares) if schema.CORRELATION in kinds else None
         self._grams = np.zeros((n_batches, batch, batch)) if n_batches else None
         self._shown = np.zeros((n_filters, n_shown, *positions), np.float32) if n_shown else None
-        self.arrays = (self._shift, self._sums, self._products, self._grams, self._shown)
+        self.arrays = (*self._sums, self._correlation, self._grams, self._shown)
 
     def result(self) -> dict[str, Tensor]:
-        found = {}
-        if self._products is not None:
-            count = self._n_images * self._n_positions
-            products = np.triu(self._products) + np.triu(self._products, 1).T
-            stacks = (torch.from_numpy(x)[None] for x in (self._shift, self._sums, products))
-            found[schema.CORRELATION] = CorrelationSums.of(count, *stacks).result()
-        if self._grams is not None:
-            n_values = self._grams.shape[0] * self._grams.shape[1] * self._n_positions
-            energy = np.trace(self._grams, axis1=1, axis2=2).sum()
-            energy += n_values * np.square(self._shift).sum()
-            grams = torch.from_numpy(self._grams)[None]
-            found[schema.GRAM] = grams_of(grams, torch.tensor([energy]))
-        if self._shown is not None:
-            found[schema.ACTIVATION] = torch.from_numpy(self._shown)[None]
-        return found
+        written = {
+            schema.CORRELATION: self._correlation,
+            schema.GRAM: self._grams,
+            schema.ACTIVATION: self._shown,
+        }
+        return {
+            kind: torch.from_numpy(array.astype(np.float32)[None])
+            for kind, array in written.items()
+            if array is not None
+        }
