@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from pvensemble.errors import ConfigError, did_you_mean
 from pvensemble.store import Reducible
+from pvensemble.train.models import USER_ERRORS
 
 
 class Obstacle(Exception):
@@ -48,7 +49,7 @@ def reducible_layers(model: nn.Module, patterns: Sequence[str]) -> tuple[Reducib
         chosen.update(matches)
     try:
         graph = fx.symbolic_trace(model).graph
-    except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError, KeyError) as error:
+    except USER_ERRORS as error:
         raise ConfigError(
             f"reduce: the model's forward method cannot be followed ({error}), so it is not known "
             "which layers take the outputs of which filters"

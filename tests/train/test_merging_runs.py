@@ -147,8 +147,8 @@ class Countdown:
 
 @pytest.mark.parametrize(
     "overrides",
-    [(), ("train.optimizer=adam",), ("train.engine=torch", "model.conv_activation=relu")],
-    ids=["sgd", "adam", "torch"],
+    [(), ("train.optimizer=adam", "train.engine=torch", "model.conv_activation=relu")],
+    ids=["sgd", "adam, torch"],
 )
 def test_interrupted_and_resumed_is_unbroken(tmp_path, monkeypatch, overrides):
     monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
