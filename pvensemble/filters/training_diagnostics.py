@@ -25,7 +25,7 @@ from pvensemble.vtkdata.runs import RunsData, add_column, add_measure
 from pvensemble.vtkdata.time import requested_time
 
 GRADIENT_LOW, GRADIENT_HIGH = "gradient_ratio_low", "gradient_ratio_high"
-DEAD, MOVEMENT = "dead_filters", "relative_movement"
+DEAD, STILL, MOVEMENT = "dead_filters", "still_filters", "relative_movement"
 NEVER_FLIPPED, FLIPS = "never_flipped", "flips_per_weight"
 EXPONENT, EXPONENT_LOW, EXPONENT_HIGH = "norm_exponent", "norm_exponent_low", "norm_exponent_high"
 VANISHING, EXPLODING = "is_vanishing", "is_exploding"
@@ -45,7 +45,7 @@ class ChangesFold(Fold):
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
-        self.changes = WeightChanges()
+        self.changes = WeightChanges(block.n_filters)
 
     def add(self, block: Block) -> None:
         super().add(block)
@@ -193,7 +193,7 @@ class TrainingDiagnostics(TensorFilter):
                 EXPLODING: (measures.get(GRADIENT_HIGH, nothing) > self._exploding_above)
                 | diverged,
                 VANISHING: measures.get(GRADIENT_LOW, nothing) < self._vanishing_below,
-                HAS_DEAD: measures.get(DEAD, nothing) > 0,
+                HAS_DEAD: (measures.get(DEAD, nothing) > 0) | (measures.get(STILL, nothing) > 0),
                 STUCK: (measures.get(MOVEMENT, nothing) < self._stuck_below) & ~diverged,
             }
         for name, flag in flags.items():
@@ -208,10 +208,11 @@ def _of_changes(folds: list[ChangesFold], runs: RunsData) -> dict:
     if not folds:
         return {}
     last = last_steps(runs)
-    found = {name: np.full(runs.n_runs, np.nan) for name in (MOVEMENT, NEVER_FLIPPED, FLIPS)}
+    found = {name: np.full(runs.n_runs, np.nan) for name in (MOVEMENT, STILL, NEVER_FLIPPED, FLIPS)}
     for fold in folds:
         upto = np.searchsorted(fold.steps, last[fold.cells], side="right")
         found[MOVEMENT][fold.cells] = fold.changes.movement(upto)
+        found[STILL][fold.cells] = fold.changes.still_filters(upto)
         found[NEVER_FLIPPED][fold.cells] = fold.changes.never_flipped()
         found[FLIPS][fold.cells] = fold.changes.flips_per_weight()
     return found

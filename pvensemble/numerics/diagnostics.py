@@ -7,6 +7,9 @@ Relative gradient
 Movement
     Sum of |w(k+1) - w(k)| between recorded steps k in the second half of the training, relative to
     |w| at its beginning. Next to nothing where training is stuck.
+Still filters
+    Filters whose weights moved by less than a millionth of their norm in the second half: no
+    gradient reaches them, as when a rectifier behind them lets nothing through.
 Signs
     How often a weight changes its sign between recorded steps, and the share that never does (Chen
     et al. 2017: boxes seldom change from blue to red). A zero keeps the sign that was there before.
@@ -21,6 +24,7 @@ import numpy as np
 VANISHING_BELOW = 1e-5
 EXPLODING_ABOVE = 10.0
 STUCK_BELOW = 1e-3
+STILL_BELOW = 1e-6
 FINE = "nothing found"
 
 
@@ -60,6 +64,11 @@ def gradient_ratios(
 class WeightChanges:
     """Gathers how the weights of several runs change from each recorded step to the next.
 
+    Parameters
+    ----------
+    n_filters : int
+        The weights of a run are those of so many filters, one after the other.
+
     Attributes
     ----------
     moved : list of (n_runs,) float64
@@ -71,7 +80,9 @@ class WeightChanges:
     n_weights : int
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_filters: int = 1) -> None:
+        self._n_filters = n_filters
+        self._of_filters: list[np.ndarray] = []
         self.moved: list[np.ndarray] = []
         self.norms: list[np.ndarray] = []
         self.flips: list[np.ndarray] = []
@@ -91,10 +102,38 @@ class WeightChanges:
             self._flipped |= turned
             self._sign = np.where(sign == 0, self._sign, sign)
             with np.errstate(invalid="ignore", over="ignore"):
-                self.moved.append(_norm(weights - self._last))
+                by_filter = self._by_filter(weights - self._last)
+                self._of_filters.append(by_filter)
+                self.moved.append(np.sqrt(np.sum(by_filter**2, axis=1)))
         with np.errstate(invalid="ignore", over="ignore"):
-            self.norms.append(_norm(weights))
+            self.norms.append(np.sqrt(np.sum(self._by_filter(weights) ** 2, axis=1)))
         self._last = weights
+
+    def _by_filter(self, weights: np.ndarray) -> np.ndarray:
+        """Return the norms (n_runs, n_filters) of filters, summed in double precision."""
+        filters = weights.reshape(len(weights), self._n_filters, -1)
+        return np.sqrt(np.einsum("ijk,ijk->ij", filters, filters, dtype=np.float64))
+
+    def still_filters(self, n_steps: np.ndarray) -> np.ndarray:
+        """Return the number (n_runs,) of filters that do not move in the second half of a run.
+
+        Parameters
+        ----------
+        n_steps : (n_runs,) int
+            As in `movement`.
+
+        Returns
+        -------
+        (n_runs,) float64
+            NaN for fewer than three steps.
+        """
+        result = np.full(len(self._last), np.nan)
+        norms = self._by_filter(self._last) if self.norms else result[:, None]
+        for run, n in enumerate(np.asarray(n_steps).tolist()):
+            if n >= 3:
+                path = sum(moved[run] for moved in self._of_filters[(n - 1) // 2 : n - 1])
+                result[run] = np.sum(path <= STILL_BELOW * norms[run])
+        return result
 
     def never_flipped(self) -> np.ndarray:
         """Return the share (n_runs,) of weights that kept their sign; NaN before two steps."""
@@ -133,11 +172,6 @@ class WeightChanges:
                 if np.isfinite(path) and 0 < start < np.inf:
                     result[run] = path / start
         return result
-
-
-def _norm(weights: np.ndarray) -> np.ndarray:
-    """Return the norms (n_runs,), summed in double precision."""
-    return np.sqrt(np.einsum("ij,ij->i", weights, weights, dtype=np.float64))
 
 
 def diagnoses(flags: dict[str, np.ndarray], n_runs: int) -> np.ndarray:

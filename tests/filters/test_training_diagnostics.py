@@ -72,12 +72,14 @@ def test_each_planted_trouble_is_found_and_nothing_else(made):
     assert flagged(output, "is_vanishing") == [VANISHED]
     assert flagged(output, "is_exploding") == [EXPLODED, DIVERGED]
     assert flagged(output, "is_stuck") == [STUCK]
-    assert flagged(output, "has_dead_filters") == []
+    assert flagged(output, "has_dead_filters") == [STUCK]
+    np.testing.assert_array_equal(column(output, "dead_filters"), [0] * 5)
+    np.testing.assert_array_equal(column(output, "still_filters"), [0, 0, 0, 4, 0])
     assert said(output) == [
         "nothing found",
         "vanishing gradient",
         "exploding gradient",
-        "stuck",
+        "dead filters, stuck",
         "diverged, exploding gradient",
     ]
 
@@ -148,6 +150,7 @@ def test_measures_are_listed_and_other_filters_use_them(made):
         "norm_exponent",
         "dead_filters",
         "relative_movement",
+        "still_filters",
         "never_flipped",
         "flips_per_weight",
     ]

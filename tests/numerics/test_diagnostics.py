@@ -49,6 +49,20 @@ def test_only_the_steps_of_a_run_count():
     assert changes(weights).movement(np.array([11, 11]))[1] == 0  # negative control
 
 
+def test_filters_that_do_not_move_are_counted():
+    rng = np.random.default_rng(2)
+    weights = np.cumsum(rng.normal(size=(2, 9, 4, 5)), axis=1)
+    weights[0, 4:, 1] = weights[0, 4, 1]  # from the middle on
+    weights[0, 5:, 2] = weights[0, 5, 2]  # a step later
+    weights[1, 4:, 3] *= 1 + 1e-9 * np.arange(5)[:, None]
+    weights[1, 4:, 0] = 0.0
+    found = WeightChanges(4)
+    for k in range(9):
+        found.add(weights[:, k].reshape(2, 20))
+    np.testing.assert_array_equal(found.still_filters(np.array([9, 9])), [1, 1])
+    np.testing.assert_array_equal(found.still_filters(np.array([9, 2])), [1, np.nan])
+
+
 def test_what_cannot_be_told_is_nan():
     weights = np.ones((2, 4, 3))
     weights[1, 2:] = np.nan
