@@ -103,10 +103,10 @@ class WeightTrajectory(weight_trajectory.WeightTrajectory):
     (nothing passes the rectifier behind them); relative_movement, the way of the layer's weights
     between recorded steps of the second half, relative to their norm; flips_per_weight, sign
     changes between recorded steps, and never_flipped, the share of weights without any;
-    norm_exponent with norm_exponent_low and norm_exponent_high, see Norm Graph. What is not recorded is NaN or left
-    out. Flags, 0 or 1: is_vanishing, is_exploding (also of a diverged run), has_dead_filters,
-    is_stuck; in diagnosis they stand in words. Low is bad for gradient_ratio_low and
-    relative_movement, high for gradient_ratio_high, dead_filters and still_filters.""",
+    norm_exponent with norm_exponent_low and norm_exponent_high, see Norm Graph. What is not
+    recorded is NaN or left out. Flags, 0 or 1: is_vanishing, is_exploding (also of a diverged run),
+    has_dead_filters, is_stuck; in diagnosis they stand in words. Low is bad for gradient_ratio_low
+    and relative_movement, high for gradient_ratio_high, dead_filters and still_filters.""",
     layer("weights"),
     group(
         "Thresholds",
