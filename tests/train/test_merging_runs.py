@@ -166,6 +166,40 @@ def test_interrupted_and_resumed_is_unbroken(tmp_path, monkeypatch, overrides):
     assert Ensemble.open(path).merges() == Ensemble.open(whole).merges() != []
 
 
+NORMED = """
+from torch import nn
+
+
+def net(input_shape, n_classes):
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.2),
+        nn.Conv2d(6, 8, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(32, n_classes),
+    )
+"""
+
+
+def test_batch_norm_of_a_users_own_network_is_merged_and_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    (tmp_path / "normed_for_merging.py").write_text(NORMED)
+    start, end = MIXED.index("[model]"), MIXED.index("[train]")
+    toml = MIXED[:start] + '[model]\nname = "normed_for_merging:net"\n\n' + MIXED[end:]
+    config = tiny_config(tmp_path, "reduce.every=5", toml=toml)
+    whole, path = tmp_path / "whole.pvens", tmp_path / "broken.pvens"
+    train(config, whole, workers=0)
+    assert train(config, path, workers=0, stop=Countdown(24)).interrupted
+    train(config, path, workers=0, resume=True)
+    assert differences(everything(path), everything(whole)) == []
+    (group,) = Ensemble.open(whole).groups
+    assert {event.layer for event in group.merges} == {"0", "4"}
+    left = len(set(group.standing(1, 12)["0"].tolist()))
+    compact = group.network(1, 12, compact=True)
+    for name in ("0.weight", "1.running_var", "1.weight"):
+        assert len(compact[name]) == left < 6
+        assert (compact[name] != 0).any(axis=tuple(range(1, compact[name].ndim))).all()
+    assert compact["4.weight"].shape[1] == left
+
+
 PROGRAM = """
 import os
 import signal

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from pvensemble import schema
@@ -22,6 +22,7 @@ from pvensemble.train.executors.device_data import DeviceData, DeviceSplit
 from pvensemble.train.executors.evaluation import by_patches, evaluate
 from pvensemble.train.executors.events import Job, RunState, divergence
 from pvensemble.train.executors.merging import FilterMerging
+from pvensemble.train.executors.randomness import draws_random_numbers, seeded
 from pvensemble.train.models import build_model
 from pvensemble.train.native.engine import Engine
 from pvensemble.train.native.plan import Unsupported, plan_of
@@ -359,25 +360,3 @@ class OneRun:
         """Return the optimizer's buffers by name."""
         named = zip(SLOTS[self.settings.optimizer], self._slots)
         return {f"{slot}:{n}": t for slot, ts in named for n, t in zip(self.names, ts)}
-
-
-def draws_random_numbers(model: nn.Module, name: str) -> bool:
-    """Tell whether a training step of a model may draw random numbers."""
-    return ":" in name or any("Dropout" in type(m).__name__ for m in model.modules())
-
-
-class seeded:  # noqa: N801 - used like a function
-    """Seed torch's generators by counters within a ``with``, and put them back afterwards."""
-
-    def __init__(self, seed: int, step: int, device: torch.device) -> None:
-        state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
-        self._seed = int(state[0] >> np.uint64(1))
-        devices = [device] if device.type == "cuda" else []
-        self._fork = torch.random.fork_rng(devices=devices)
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        torch.manual_seed(self._seed)
-
-    def __exit__(self, *error) -> None:
-        self._fork.__exit__(*error)
