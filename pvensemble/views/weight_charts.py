@@ -24,6 +24,7 @@ TILT, TURN = 40.0, 10.0
 
 def show_weight_boxes(plot: Any, view: Any, *, has_bar: bool = True) -> None:
     """Boxes from blue (negative) over white to red, shaded; see :class:`FitBoxes`."""
+    view.UseLight = 1  # sides of boxes differ by their shade alone
     boxes = show(plot, view, 0)
     for name, value in {"Ambient": 0.45, "Diffuse": 0.65, "Specular": 0.0}.items():
         setattr(boxes, name, value)

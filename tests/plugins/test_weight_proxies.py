@@ -11,6 +11,7 @@ from reducing_samples import STANDING, make_reducing
 pytestmark = pytest.mark.paraview
 
 BODY = """
+import numpy as np
 from paraview import servermanager, simple
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from pvensemble.views import colors, layout, weight_charts
@@ -35,6 +36,7 @@ def picture(show, source, fit):
     grab.Update()
     rgb = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).astype(int)[:, :3]
     left = rgb.reshape(300, 400, 3)[:, :280].reshape(-1, 3)  # without the colour bar
+    result["shades"] = len(np.unique(left, axis=0))
     red = ((left[:, 0] - left[:, 2]) > 40).mean()
     blue = ((left[:, 2] - left[:, 0]) > 40).mean()
     kept.remove()
@@ -61,6 +63,7 @@ def fit(view):
 for detail in ("boxes", "image"):
     boxes.Detail = detail
     result["drawn"][detail] = picture(weight_charts.show_weight_boxes, boxes, fit)
+    result[f"shades of {detail}"] = result["shades"]
 result["image"] = [column(boxes, name, 2) for name in ("filter", "weight")]
 
 images = simple.WeightImages(Input=measures)  # finds the tensors itself
@@ -135,6 +138,10 @@ def test_a_difference(found):
 def test_boxes_and_images_are_drawn_in_their_colours(found, name):
     red, blue = found["drawn"][name]
     assert max(red, blue) > 0.02, (red, blue)
+
+
+def test_sides_of_boxes_are_shaded(found):
+    assert found["shades of boxes"] > 1.5 * found["shades of image"]
 
 
 def test_the_image_holds_the_weights(found):
