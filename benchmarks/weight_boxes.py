@@ -119,7 +119,7 @@ def view_of_cubes(glyph: vtkGlyph3D, camera_of: Any) -> Any:
     source = simple.TrivialProducer()
     source.GetClientSideObject().SetOutput(glyph.GetOutput())
     view = layout.plot_view("cubes")
-    view.ViewSize = SIZE
+    view.ViewSize, view.UseLight = SIZE, 1
     display = show(source, view, 0)
     display.Ambient, display.Diffuse = 0.45, 0.65
     colors.diverging(display, "normalized", view, (-1.0, 1.0))
