@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ensembles import LAYERS, make_ensemble, tensor
 from plot_samples import make_runs
+from reducing_samples import kernels, make_reducing
 from tensor_samples import make_weights
 from topology_samples import WatchedReader, plot_of
 
@@ -280,6 +281,19 @@ def test_steps_are_read_once_for_all_runs_and_times(reader):
     assert set(reader.reads()) == {0, 50, 100}
     difference = arrays(run(plot, time=100))["weight"]
     np.testing.assert_array_equal(difference, (of_run(100, 0) - of_run(100, 1)).ravel())
+
+
+def test_a_difference_has_the_scale_of_all_its_steps(tmp_path):
+    """Of run 0 filters are merged away, so the difference to run 1 is largest in the end."""
+    reader = WatchedReader()
+    reader.SetFileName(str(make_reducing(tmp_path / "reducing.pvens")))
+    reader.UpdateInformation()
+    reader.GetLayers().EnableArray("conv1")
+    plot = plot_of(WeightBoxes(), reader, Runs="0,1", Difference=1)
+    largest = [np.abs(kernels(0, step) - kernels(1, step)).max() for step in (0, 10, 20)]
+    assert largest[2] > largest[0]
+    for time in (0.0, 20.0):
+        assert field(run(plot, time=time), "height_limit") == pytest.approx(largest[2])
 
 
 # -- hard cases ------------------------------------------------------------------------------------
