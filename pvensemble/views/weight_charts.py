@@ -98,6 +98,8 @@ class FitBoxes(Fit):
             unit = self._fit()
             self.plot.LabelSize = min(max(100 * self.font * unit / SIDE, 1.0), 8.0)
         self._fit()
+        if self.bar is not None:
+            self.bar.Position = [1 - (MARGIN + self.right) / self._done[0], 0.2]
 
     def _fit(self) -> float:
         """Move the camera so that the outputs fill the view; return plot units a pixel."""

@@ -37,6 +37,8 @@ def picture(show, source, fit):
     rgb = vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).astype(int)[:, :3]
     left = rgb.reshape(300, 400, 3)[:, :280].reshape(-1, 3)  # without the colour bar
     result["shades"] = len(np.unique(left, axis=0))
+    bar = colors.bar_of(view)
+    result["bar of"] = None if bar is None else bar.Position[0]
     red = ((left[:, 0] - left[:, 2]) > 40).mean()
     blue = ((left[:, 2] - left[:, 0]) > 40).mean()
     kept.remove()
@@ -64,6 +66,7 @@ for detail in ("boxes", "image"):
     boxes.Detail = detail
     result["drawn"][detail] = picture(weight_charts.show_weight_boxes, boxes, fit)
     result[f"shades of {detail}"] = result["shades"]
+    result["bar"] = result["bar of"]
 result["image"] = [column(boxes, name, 2) for name in ("filter", "weight")]
 
 images = simple.WeightImages(Input=measures)  # finds the tensors itself
@@ -142,6 +145,10 @@ def test_boxes_and_images_are_drawn_in_their_colours(found, name):
 
 def test_sides_of_boxes_are_shaded(found):
     assert found["shades of boxes"] > 1.5 * found["shades of image"]
+
+
+def test_the_bar_stands_in_the_room_left_for_it(found):
+    assert found["bar"] == pytest.approx(1 - 110 / 400)
 
 
 def test_the_image_holds_the_weights(found):
