@@ -192,6 +192,7 @@ def run_title(runs: RunsData, cell: int, *, is_short: bool = False) -> list[str]
         name += f" ({run_id[:_ID]})" if run_id else ""
     known = [p for p in runs.hyper_parameters if p in runs.columns]
     varying = [p for p in known if len(np.unique(runs.columns[p])) > 1] or known
+    varying = [p for p in varying if _is_there(runs.columns[p][cell])]
     n = 2 if is_short else _MAX_PARAMETERS
     parts = [f"{p} {_value(runs.columns[p][cell])}" for p in varying[:n]]
     if len(varying) > n:
@@ -199,6 +200,11 @@ def run_title(runs: RunsData, cell: int, *, is_short: bool = False) -> list[str]
     if is_short:
         return [name, *parts]
     return [f"{name}: {parts[0]}", *parts[1:]] if parts else [name]
+
+
+def _is_there(value) -> bool:
+    """Tell whether a run has a hyper-parameter, which other runs have."""
+    return bool(value == value and value != "")  # NaN is not equal to itself
 
 
 def _value(value) -> str:

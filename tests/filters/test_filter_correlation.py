@@ -226,6 +226,8 @@ def test_title_names_what_varies_and_lines_fit():
     many = RunsData(make_runs({name: np.arange(3.0) for name in "abcdef"}))
     assert run_title(many, 2) == ["run 2 (r2): a 2", "b 2", "c 2", "d 2, …"]
     assert run_title(many, 2, is_short=True) == ["run 2", "a 2", "b 2, …"]
+    lacking = RunsData(make_runs({"a": np.array([0.5, np.nan]), "b": np.array([1.0, 2.0])}))
+    assert run_title(lacking, 1) == ["run 1 (r1): b 2"]
     size, text = joined(["one thing", "another", "a third"], 5.0, 1.0)
     assert text == "one thing,\nanother,\na third"
     assert size == 1.0
