@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from reproduction.training import ReproductionError, is_complete, train
+from reproduction.training import ReproductionError, describe, is_complete, train
 
 from pvensemble.errors import PVEnsembleError
 from reproduce_hamid import figures, paper, report, results, training, variation
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         train_variations(args)
     say(f"{name}: computing the findings")
     study = measure(name, ensemble)
-    kept = results.result(study, findings(study), results.describe(ensemble), variations(args))
+    kept = results.result(study, findings(study), describe(ensemble), variations(args))
     text = args.docs / "reproduction"
     say(f"wrote {results.save(kept, text)}")
     if not args.no_figures:

@@ -78,3 +78,8 @@ def bootstrap(name: str, statistic: Callable[..., float], *arrays: np.ndarray) -
     ]
     low, high = np.percentile(draws, [2.5, 97.5])
     return Statistic(name, float(statistic(*arrays)), float(low), float(high))
+
+
+def spread(values: np.ndarray) -> tuple[float, float, float]:
+    """Return mean, smallest and largest: a statistic over few runs."""
+    return float(np.mean(values)), float(np.min(values)), float(np.max(values))

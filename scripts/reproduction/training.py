@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from pvensemble.schema import RUNNING, WAITING
 from pvensemble.store import Ensemble
@@ -40,3 +43,23 @@ def train(preset: str, path: Path, data: Path, settings: Sequence[str]) -> None:
     status = subprocess.run(command, check=False).returncode
     if status:
         raise ReproductionError(f"training {path.name} ended with status {status}")
+
+
+def describe(path: Path) -> dict:
+    """Return how an ensemble was made: runs, steps, what was recorded, versions."""
+    ensemble = Ensemble.open(path)
+    summary = ensemble.summary()
+    evaluated = ensemble.curve(ensemble.accuracy_metric).steps
+    (group,) = ensemble.groups
+    recorded = ensemble.recorded_steps
+    files = sorted(p.stat().st_mtime for p in group.path.rglob("s??????.*") if p.is_file())
+    return {
+        "n_runs": summary["n_runs"],
+        "states": summary["states"],
+        "last_step": int(evaluated[-1]),
+        "evaluate_every": int(np.median(np.diff(evaluated))),
+        "record_every": int(np.median(np.diff(recorded))) if len(recorded) > 1 else 0,
+        "versions": summary["versions"],
+        "minutes": round((files[-1] - files[0]) / 60) if files else None,
+        "n_cores": os.cpu_count(),
+    }

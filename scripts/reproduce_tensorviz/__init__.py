@@ -1,0 +1,1 @@
+"""Repeats the observations of the TensorViz poster; see ``__main__``."""
