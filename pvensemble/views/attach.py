@@ -37,12 +37,16 @@ from pvensemble.views.pipeline import GROUPS, MEASURES, READER, find, of_reader,
 from pvensemble.views.selection import selected_cells
 from pvensemble.views.tensors import CheckedTensors
 from pvensemble.views.topology_charts import SimilarityRange
+from pvensemble.views.weight_charts import FitBoxes
 
 PARALLEL, HEAT_MAP, GRAPH = "ParallelCoordinates", "PerformanceHeatMap", "LossAccuracyGraph"
 SIMILARITY_PLOT, RUN_SIMILARITY = "EnsembleSimilarityPlot", "RunSimilarity"
 CORRELATION_GRAPH, CORRELATIONS = "FilterCorrelationGraph", "FilterCorrelation"
 ACTIVATIONS = "ActivationMaps"
-RUNS = (GROUPS, MEASURES, READER)
+NORM_GRAPH, TRAJECTORY, BOXES = "NormGraph", "WeightTrajectory", "WeightBoxes"
+IMAGES, FILTER_GROUPS = "WeightImages", "FilterGroups"
+DIAGNOSTICS = "TrainingDiagnostics"
+RUNS = (GROUPS, MEASURES, READER, DIAGNOSTICS)
 """Sources of runs as they are; the first that is there is what the others are linked with."""
 
 
@@ -63,11 +67,21 @@ PLOTS = {
     SIMILARITY_PLOT: Kind(PointBrush, (0, 1)),
     CORRELATION_GRAPH: Kind(LineBrush, (1,)),
     RUN_SIMILARITY: Kind(CellBrush, (0, 1), PairCells),
+    NORM_GRAPH: Kind(CurveBrush, (2,), RepeatedCells),
+    TRAJECTORY: Kind(LineBrush, (0, 1)),
 }
 """Plots of runs."""
+SELECTED_ONLY = (GRAPH, CORRELATION_GRAPH, SIMILARITY_PLOT, NORM_GRAPH)
+"""Those that show (or mark) nothing but the selected runs."""
 FILTER_PLOTS = (CORRELATIONS, ACTIVATIONS)
 """Plots of filters, of one run each."""
-OF_LAYERS = (SIMILARITY_PLOT, CORRELATION_GRAPH, RUN_SIMILARITY, *FILTER_PLOTS)
+OF_LAYERS = (SIMILARITY_PLOT, CORRELATION_GRAPH, RUN_SIMILARITY, *FILTER_PLOTS, FILTER_GROUPS)
+OF_ONE_RUN = {BOXES: (0, 1, 2), IMAGES: (0, 1, 2, 3), FILTER_GROUPS: (0, 1)}
+"""Plots of weights of one run each, and the outputs that must be in sight."""
+OF_WEIGHTS = (BOXES, IMAGES, TRAJECTORY, DIAGNOSTICS)
+"""Plots of any layer with weights; the others are of layers whose filters correlate."""
+KINDS = (*PLOTS, *FILTER_PLOTS, *OF_ONE_RUN, DIAGNOSTICS)
+FAMILIES = (OF_LAYERS, OF_WEIGHTS)
 COMMON = ("Layer", "Threshold", "Linkage", "XParameter", "YParameter")
 """Properties that mean the same in all plots of layers, and are changed in all at once."""
 
@@ -85,11 +99,11 @@ def attach() -> list[Any]:
     detach()
     unlink_all()
     for reader in readers():
-        plots = {kind: of_reader(reader, find(kind)) for kind in (*PLOTS, *FILTER_PLOTS)}
+        plots = {kind: of_reader(reader, find(kind)) for kind in KINDS}
         runs = [source for kind in RUNS for source in of_reader(reader, find(kind))]
         linked = runs + [p for kind in PLOTS for p in plots[kind] if _is_linked(kind)]
         link_runs(linked)
-        _attach_layers([plot for kind in OF_LAYERS for plot in plots[kind]])
+        _attach_layers(*([p for kind in kinds for p in plots[kind]] for kinds in FAMILIES))
         reactions = _reactions(linked[0], plots)
         for react in reactions:  # a loaded state may show runs of another ensemble
             react(selected_cells(linked[0]))
@@ -104,17 +118,30 @@ def attach() -> list[Any]:
 def _reactions(runs: Any, plots: dict[str, list[Any]]) -> list[Any]:
     """What happens when other runs are selected."""
     return [
-        draw_selected([*plots[GRAPH], *plots[CORRELATION_GRAPH], *plots[SIMILARITY_PLOT]]),
+        draw_selected([plot for kind in SELECTED_ONLY for plot in plots[kind]]),
         draw_selected_when_crowded(plots[PARALLEL]),
-        show_picked(runs, plots[CORRELATIONS], plots[ACTIVATIONS]),
+        show_picked(runs, *of_one_run(plots)),
     ]
 
 
-def _attach_layers(plots: list[Any]) -> None:
-    """Let plots of layers show the same layer, and have it read."""
-    if plots:
+def of_one_run(plots: dict[str, list[Any]]) -> list[list[Any]]:
+    """Return the families of plots that show picked runs: of a kind and from the same tensors."""
+    families: dict[tuple, list[Any]] = {}
+    for kind in (*FILTER_PLOTS, *OF_ONE_RUN):
+        for plot in plots[kind]:
+            tensors = plot.SMProxy.GetProperty("Tensors")
+            source = tensors.GetProxy(0) if tensors.GetNumberOfProxies() else None
+            families.setdefault((kind, source), []).append(plot)
+    return list(families.values())
+
+
+def _attach_layers(*families: list[Any]) -> None:
+    """Let the plots of a family show the same layer; have read what any of them shows."""
+    for plots in families:
         for name in COMMON:
             link_property(name, plots)
+    plots = [plot for family in families for plot in family]
+    if plots:
         _attached.append(CheckedTensors(plots))
 
 
@@ -139,6 +166,7 @@ def _attach_plots(runs: Any, plots: dict[str, list[Any]]) -> None:
 
 def _attach_filters(plots: dict[str, list[Any]]) -> None:
     """Let plots of filters fill their views, and mark the filters picked in any of them."""
+    _attach_weights(plots)
     of_filters = [plot for kind in FILTER_PLOTS for plot in plots[kind]]
     if not of_filters:
         return
@@ -150,6 +178,18 @@ def _attach_filters(plots: dict[str, list[Any]]) -> None:
         for view in seen:
             _attached.append(Fit(view, plot, (0, 1), bar=bar_of(view)))
             _attached.append(FilterBrush(view, plot, marks, every))
+
+
+def _attach_weights(plots: dict[str, list[Any]]) -> None:
+    """Let plots of weights fill their views; those in space are seen from aside."""
+    for kind, outputs in OF_ONE_RUN.items():
+        for plot in plots[kind]:
+            for view in views_of(plot):
+                bar = bar_of(view)
+                is_space = kind == BOXES
+                _attached.append(
+                    FitBoxes(view, plot, bar=bar) if is_space else Fit(view, plot, outputs, bar=bar)
+                )
 
 
 def unique(proxies: Iterable[Any]) -> list[Any]:

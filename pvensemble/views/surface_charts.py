@@ -88,3 +88,15 @@ def look_from_above(plot: Any, view: Any) -> None:
     view.CenterOfRotation = [0.0, 0.0, float(points[:, 2].max()) / 3]
     view.CameraParallelProjection = 1
     view.CameraParallelScale = float(half)
+
+
+def newest_surface(runs: Any) -> Any:
+    """Return a plot of the newest loss surface of an ensemble, None where none was computed."""
+    plot = simple.LossSurface(registrationName="Loss Surface", Input=runs)
+    plot.UpdatePipelineInformation()
+    plot.SMProxy.UpdatePropertyInformation()
+    names = plot.SMProxy.GetProperty("SurfaceInfo")
+    if any(names.GetElement(k) for k in range(names.GetNumberOfElements())):
+        return plot
+    simple.Delete(plot)
+    return None

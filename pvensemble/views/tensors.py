@@ -8,10 +8,20 @@ from typing import Any
 from paraview import servermanager, simple
 
 from pvensemble.errors import SceneError
-from pvensemble.schema import ACTIVATION, CORRELATION, FILTER_GROUP, GRAM
+from pvensemble.schema import ACTIVATION, CORRELATION, FILTER_GROUP, GRAM, WEIGHT
 
 TENSORS_PORT = 1
 CKA = "cka"
+OF_WEIGHTS = (
+    "WeightBoxes",
+    "WeightImages",
+    "FilterGroups",
+    "WeightTrajectory",
+    "TrainingDiagnostics",
+)
+"""Plots that show the weights (or gradients) of any layer."""
+BESIDE = {"ActivationMaps": (ACTIVATION,)}
+"""Kinds that plots of filters need beside the correlations."""
 
 
 def recorded(reader: Any) -> dict[str, list[str]]:
@@ -85,11 +95,11 @@ def check(
 def kinds_of(plot: Any) -> set[str]:
     """Return the kinds of tensors that a plot shows now, or orders filters by."""
     name = plot.SMProxy.GetXMLName()
-    if name == "ActivationMaps":
-        return {ACTIVATION, CORRELATION}
-    if name in ("WeightBoxes", "WeightImages", "FilterGroups"):
-        return {text_of(plot, "Kind")}
-    return {GRAM if text_of(plot, "Measure") == CKA else CORRELATION}
+    if name in OF_WEIGHTS:
+        return {text_of(plot, "Kind") or WEIGHT}
+    if text_of(plot, "Measure") == CKA:
+        return {GRAM}
+    return {CORRELATION, *BESIDE.get(name, ())}
 
 
 def also_of(plot: Any) -> set[str]:

@@ -14,6 +14,7 @@ from synthetic_ensemble import write_ensemble
 from window import START_SECONDS, open_window
 
 from pvensemble.launcher.scenes import scene_file
+from pvensemble.schema import CORRELATION, WEIGHT
 
 SIDE = 11
 
@@ -36,6 +37,7 @@ def window(tmp_path_factory, programs):
         diverged=2,
         batch_sizes=(32, 64, 128),
         layers=({"conv1": 5, "conv2": 8},),
+        kinds=(CORRELATION, WEIGHT),
         recorded=(0, 200),
     )
     with open_window(folder, ensemble, "performance", SIDE * SIDE) as opened:
@@ -55,3 +57,17 @@ def topology(window):
     window.find_views(["similarity_plot", "correlation_first", "correlation_last"])
     window.find_views(["correlation_graph"])
     return window
+
+
+@pytest.fixture(scope="session")
+def weights(topology):
+    """The same window with the scene ``weights`` opened beside both."""
+    topology.ask(
+        "open_scene",
+        scene=str(scene_file("weights")),
+        path=str(topology.ensemble),
+        seconds=START_SECONDS,
+    )
+    topology.ask("show_tab", view="trajectory")
+    topology.find_views(["trajectory", "norm_graph"])
+    return topology

@@ -116,7 +116,7 @@ def selected():
 
 
 def selected_everywhere():
-    """Runs selected in each plot of runs and shown by each plot of filters, of both scenes."""
+    """Runs selected in each plot of runs and shown by each plot of one run, of all scenes."""
     sources = _state["scene"].sources
     runs = {n: s for n, s in sources.items() if s.SMProxy.GetXMLName() in attach.PLOTS}
     meanings = {n: attach.PLOTS[s.SMProxy.GetXMLName()].meaning(s) for n, s in runs.items()}
@@ -124,7 +124,7 @@ def selected_everywhere():
     shown = {
         name: sorted(set(vtk_to_numpy(fetch(s).GetCellData().GetArray("run_index")).tolist()))
         for name, s in sources.items()
-        if s.SMProxy.GetXMLName() in attach.FILTER_PLOTS
+        if s.SMProxy.GetXMLName() in (*attach.FILTER_PLOTS, *attach.OF_ONE_RUN)
     }
     return {"chosen": chosen, "shown": shown}
 

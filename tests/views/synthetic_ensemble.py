@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pvensemble.schema import ACTIVATION, COMPLETE, CORRELATION, DIVERGED, GRAM
+from pvensemble.schema import (
+    ACTIVATION,
+    COMPLETE,
+    CORRELATION,
+    DIVERGED,
+    FILTER_GROUP,
+    GRADIENT,
+    GRAM,
+    WEIGHT,
+)
 from pvensemble.store import EnsembleWriter, HyperParameter, LayerInfo, RunInfo, SessionInfo
 
 STEPS = np.arange(0, 201, 10)
@@ -81,6 +90,7 @@ def write_ensemble(
     layers: tuple[dict[str, int], ...] = ({},),
     kinds: tuple[str, ...] = (CORRELATION,),
     recorded: tuple[int, ...] = RECORDED,
+    linear: dict[str, int] | None = None,
 ) -> Path:
     """Write an ensemble of side x side runs (learning rate, momentum).
 
@@ -96,9 +106,12 @@ def write_ensemble(
         Number of filters by name of layer, for each group; run i is in group ``i % n_groups``. No
         tensors where it is empty.
     kinds : tuple of str
-        What is recorded: ``correlation``, ``activation``, ``gram``.
+        What is recorded: ``correlation``, ``activation``, ``gram``, ``weight``, ``gradient``,
+        ``filter_group``. With weights come the curves of their norms.
     recorded : tuple of int
         Steps at which it is recorded.
+    linear : dict of str to int
+        Units by name of further layers, of which nothing but weights and gradients is recorded.
     """
     n_rates, n_momenta = (side, side) if isinstance(side, int) else side
     rates = np.geomspace(0.001, 1.0, n_rates) if n_rates > 1 else np.array([0.1])
@@ -132,17 +145,24 @@ def write_ensemble(
         for k, sizes in enumerate(layers):
             here = np.arange(k, n, len(layers))
             info = [LayerInfo(name, "Conv2d", (f, 1, 3, 3), kinds) for name, f in sizes.items()]
+            flat = {name: n for name, n in (linear or {}).items() if sizes}
+            of_flat = (WEIGHT, GRADIENT)
+            info += [LayerInfo(name, "Linear", (n, 9), of_flat) for name, n in flat.items()]
             group = writer.create_group([runs[i] for i in here], info)
             for step in recorded if sizes else ():
                 share = strength(learning_rate, momentum, step)[here]
                 alive = np.array([states[i] == COMPLETE for i in here]) | (step < STEPS[-1] // 3)
-                group.commit(int(step), tensors(sizes, kinds, share, alive, step), {})
+                content = tensors(sizes, kinds, share, alive, step)
+                for name, n_units in flat.items():
+                    for kind, later in ((WEIGHT, 0), (GRADIENT, 1)):
+                        values = weights(len(here), n_units, step + later)
+                        content[name, kind] = values.reshape(len(here), n_units, 9)
+                group.commit(int(step), content, {})
             curves = {"validation_accuracy": accuracy, "validation_loss": loss}
-            group.commit(
-                int(STEPS[-1]),
-                {},
-                {name: (STEPS, values[:, here]) for name, values in curves.items()},
-            )
+            metrics = {name: (STEPS, values[:, here]) for name, values in curves.items()}
+            if WEIGHT in kinds:
+                metrics.update(norms(sizes, strength(learning_rate, momentum, STEPS[-1])[here]))
+            group.commit(int(STEPS[-1]), {}, metrics)
             for position, i in enumerate(here):
                 bad = states[i] == DIVERGED
                 last = int(STEPS[len(STEPS) // 3] if bad else STEPS[-1])
@@ -161,8 +181,36 @@ def tensors(sizes: dict, kinds: tuple, share: np.ndarray, alive: np.ndarray, ste
             ACTIVATION: activations(len(share), n_filters, step),
             GRAM: grams(share),
         }
+        n_runs = len(share)
+        of_kind[WEIGHT] = weights(n_runs, n_filters, step)
+        of_kind[GRADIENT] = weights(n_runs, n_filters, step + 1) - of_kind[WEIGHT]
+        of_kind[FILTER_GROUP] = merged(n_runs, n_filters, step)
         of_kind[CORRELATION][~alive] = np.eye(n_filters)
         of_kind[ACTIVATION][~alive] = 0
         of_kind[GRAM][~alive] = 0
         found.update({(name, kind): of_kind[kind] for kind in kinds})
     return found
+
+
+def weights(n_runs: int, n_filters: int, step: int) -> np.ndarray:
+    """Kernels (n_runs, n_filters, 1, 3, 3) that grow and turn, other ones for each run."""
+    rng = np.random.default_rng(3)
+    first, second = rng.standard_normal((2, n_runs, n_filters, 1, 3, 3))
+    angle = step / STEPS[-1]
+    return ((1 + angle) * (np.cos(angle) * first + np.sin(angle) * second)).astype(np.float32)
+
+
+def merged(n_runs: int, n_filters: int, step: int) -> np.ndarray:
+    """Who stands for each filter: in odd runs the last third becomes the first filter at half."""
+    standing = np.tile(np.arange(n_filters, dtype=np.float32), (n_runs, 1))
+    if step > STEPS[-1] / 2:
+        standing[1::2, n_filters - n_filters // 3 :] = 0
+    return standing
+
+
+def norms(sizes: dict, share: np.ndarray) -> dict:
+    """Curves of norms (n_steps, n_runs) of each layer: a power law of the step."""
+    grown = 5 + np.sqrt(STEPS)[:, None] * share
+    falling = np.exp(-STEPS / 100)[:, None] * (0.1 + share)
+    curves = {f"weight_norm:{name}.weight": (STEPS, grown) for name in sizes}
+    return curves | {f"gradient_norm:{name}.weight": (STEPS, falling) for name in sizes}
