@@ -35,5 +35,7 @@ def test_demo_trains_renders_and_says_where(tmp_path):
     assert {p.suffix for p in (out / "pictures").iterdir()} & {".mp4", ".gif"}
     topology = {p.name for p in (out / "topology").glob("*.png")}
     assert topology >= {"topology.png", "run_similarity.png", "activation_maps.png"}
+    weights = {p.name for p in (out / "weights").glob("*.png")}
+    assert weights >= {"weights.png", "weight_boxes.png", "weight_images.png"}
     again = run("scripts/demo", str(out))
     assert f"pvensemble paraview --scene performance,topology {out}/digits.pvens" in again

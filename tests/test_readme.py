@@ -20,6 +20,7 @@ ELSEWHERE = {
     "pvensemble paraview --scene performance,topology demo/digits.pvens": (
         "tests/gui/test_gui_topology.py"
     ),
+    "pvensemble paraview --scene weights demo/digits.pvens": "tests/gui/test_gui_weights.py",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from reproduction.finding import Statistic
 
 
@@ -50,7 +52,9 @@ def statistic_text(s: Statistic) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits; small ones as 0.000."""
+    """Return a number with three digits; small ones as 0.000, NaN as "undefined"."""
+    if math.isnan(value):
+        return "undefined"
     if value == round(value) and abs(value) >= 1:
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
