@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import pytest
-from window import WindowError
+from window import selected_everywhere
 
 pytestmark = [pytest.mark.gui, pytest.mark.paraview]
 
@@ -16,18 +14,7 @@ SELECTION = (237, 13, 153)
 
 def everywhere(window, runs, seconds=15) -> dict:
     """Wait until runs are selected in all plots of runs of both scenes; return what is shown."""
-    last = {}
-
-    def agreed() -> bool:
-        last.update(window.ask("selected_everywhere"))
-        return all(chosen == runs for chosen in last["chosen"].values())
-
-    with contextlib.suppress(WindowError):
-        window.wait(agreed, seconds, "selection")
-    wrong = {name: chosen for name, chosen in last["chosen"].items() if chosen != runs}
-    assert wrong == {}, f"expected runs {runs} to be selected, but there are {wrong}"
-    assert len(last["chosen"]) == 7
-    return last["shown"]
+    return selected_everywhere(window, runs, n_plots=7, seconds=seconds)
 
 
 def apart(window) -> tuple[np.ndarray, list[int]]:

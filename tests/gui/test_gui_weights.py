@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import pytest
-from window import WindowError
+from window import selected_everywhere
 
 pytestmark = [pytest.mark.gui, pytest.mark.paraview]
 
 OF_ONE_RUN = ("weight_boxes", "weight_images", "filter_groups", "correlation")
-N_LINKED = 11
-"""Plots of runs of the three scenes."""
 
 
 def everywhere(window, runs, seconds=20) -> dict:
     """Wait until runs are selected in all plots of runs of all scenes; return what is shown."""
-    last = {}
-
-    def agreed() -> bool:
-        last.update(window.ask("selected_everywhere"))
-        return all(chosen == runs for chosen in last["chosen"].values())
-
-    with contextlib.suppress(WindowError):
-        window.wait(agreed, seconds, "selection")
-    wrong = {name: chosen for name, chosen in last["chosen"].items() if chosen != runs}
-    assert wrong == {}, f"expected runs {runs} to be selected, but there are {wrong}"
-    assert len(last["chosen"]) == N_LINKED
-    return last["shown"]
+    return selected_everywhere(window, runs, n_plots=11, seconds=seconds)
 
 
 def lonely_end(window, source) -> tuple[int, list[float]]:

@@ -235,3 +235,25 @@ def _end(process: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def selected_everywhere(window: Window, runs: list[int], *, n_plots: int, seconds: float) -> dict:
+    """Wait until runs are selected in all plots of runs, ``n_plots`` of them.
+
+    Returns
+    -------
+    dict of str to list of int
+        Runs that the plots of one run show.
+    """
+    last: dict = {}
+
+    def agreed() -> bool:
+        last.update(window.ask("selected_everywhere"))
+        return all(chosen == runs for chosen in last["chosen"].values())
+
+    with contextlib.suppress(WindowError):
+        window.wait(agreed, seconds, "selection")
+    wrong = {name: chosen for name, chosen in last["chosen"].items() if chosen != runs}
+    assert wrong == {}, f"expected runs {runs} to be selected, but there are {wrong}"
+    assert len(last["chosen"]) == n_plots
+    return last["shown"]
