@@ -209,7 +209,7 @@ def _children(pid: int) -> list[int]:
 
 def test_runs_of_a_killed_worker_go_on_from_the_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
-    config = tiny_config(tmp_path, "steps=3000", "evaluate.every=1000", "record.every=1000")
+    config = tiny_config(tmp_path, "steps=12000", "evaluate.every=4000", "record.every=4000")
     recalled, killed, written = [], [], []
     recall, checkpoint = trainer._Training._recall, trainer._Training._checkpoint
 
@@ -235,7 +235,7 @@ def test_runs_of_a_killed_worker_go_on_from_the_checkpoint(tmp_path, monkeypatch
     (states,) = recalled
     assert len(states) == 4
     assert max(s.step for s in states.values()) > 0
-    assert result.run_steps == 4 * 3001
+    assert result.run_steps == 4 * 12001
 
 
 def test_all_runs_failing_is_the_users_mistake(tmp_path, capsys):
