@@ -148,7 +148,7 @@ def test_existing_ensemble_is_not_overwritten(in_empty_directory, capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_keeps_everything_and_resume_finishes(in_empty_directory, number):
     command = [sys.executable, "-m", "pvensemble", "train", "digits", "-o", "x.pvens"]
-    options = ["--workers", "1", "--set", "steps=400", "record.every=40", "evaluate.every=40"]
+    options = ["--workers", "1", "--set", "steps=1600", "record.every=40", "evaluate.every=40"]
     options += SMALL[3:]
     process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
     try:
@@ -170,7 +170,7 @@ def test_signal_keeps_everything_and_resume_finishes(in_empty_directory, number)
     assert "--set record.every=40" in resume
     stopped = Ensemble.open("x.pvens")
     assert 40 in stopped.recorded_steps
-    assert 400 not in stopped.recorded_steps
+    assert 1600 not in stopped.recorded_steps
     if number == signal.SIGTERM:
         return
     done = subprocess.run(
@@ -178,7 +178,7 @@ def test_signal_keeps_everything_and_resume_finishes(in_empty_directory, number)
     )
     assert done.returncode == 0, done.stderr
     assert set(Ensemble.open("x.pvens").run_table()["state"]) == {"COMPLETE"}
-    assert Ensemble.open("x.pvens").recorded_steps[-1] == 400
+    assert Ensemble.open("x.pvens").recorded_steps[-1] == 1600
 
 
 # -- the display -----------------------------------------------------------------------------------
