@@ -40,9 +40,7 @@ def dynamics(**changes) -> Dynamics:
     alike = np.full((n, 4, 4), 0.2)
     alike[:, 0, 1] = alike[:, 1, 0] = 0.95
     base = Dynamics(
-        learning_rate=np.array([0.05] * N_PLAIN + [0.5] * N_HIGH),
         is_plain=np.arange(n) < N_PLAIN,
-        diverged=np.zeros(n, bool),
         steps=STEPS,
         weight_norm=dict.fromkeys(("conv1", "conv2", "fc1"), norms),
         gradient_norm=dict.fromkeys(("conv1", "conv2", "fc1"), gradients),
@@ -67,7 +65,6 @@ def reduction(left: float = 12, lost: float = 0.0, best: float = 0.993) -> Reduc
         epochs=epochs,
         accuracy=accuracy,
         n_filters={"conv1": n_filters, "conv2": 2 * n_filters},
-        n_merges=np.array([0, 0, 0, 1, 1, 1]),
     )
 
 

@@ -18,7 +18,11 @@ def accuracy_reached(study: Reduction) -> Finding:
     runs = study.accuracy[study.untouched]
     early = study.epochs <= paper.EPOCHS_TO_ACCURACY
     best = runs[:, early].max(axis=1)
-    reached = [study.epochs[np.argmax(run >= paper.ACCURACY)] for run in runs if run.max() >= 0.992]
+    reached = [
+        study.epochs[np.argmax(run >= paper.ACCURACY)]
+        for run in runs
+        if run.max() >= paper.ACCURACY
+    ]
     at_end = runs[:, np.flatnonzero(early)[-1]]
     found = (
         Statistic("best accuracy on the test split within 16 epochs", *spread(best)),

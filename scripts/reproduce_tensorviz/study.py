@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pvensemble.schema import CORRELATION, DIVERGED, TEST_ACCURACY, WEIGHT
+from pvensemble.schema import CORRELATION, TEST_ACCURACY, WEIGHT
 from pvensemble.store import Ensemble
 from reproduce_tensorviz import paper
 
@@ -22,10 +22,8 @@ class Dynamics:
 
     Attributes
     ----------
-    learning_rate : (n_runs,) float
     is_plain : (n_runs,) bool
         Learning rate not too high.
-    diverged : (n_runs,) bool
     steps : (n_steps,) int
         Recorded steps.
     weight_norm, gradient_norm : dict of str to (n_runs, n_steps) float
@@ -36,9 +34,7 @@ class Dynamics:
         Filter correlations at the last recorded step.
     """
 
-    learning_rate: np.ndarray
     is_plain: np.ndarray
-    diverged: np.ndarray
     steps: np.ndarray
     weight_norm: dict[str, np.ndarray]
     gradient_norm: dict[str, np.ndarray]
@@ -53,9 +49,7 @@ def read_dynamics(path: Path) -> Dynamics:
     table = ensemble.run_table()
     steps = np.array(group.recorded_steps())
     return Dynamics(
-        learning_rate=np.asarray(table["learning_rate"], float),
         is_plain=np.array([session == "plain" for session in table["session"]]),
-        diverged=np.array([state == DIVERGED for state in table["state"]]),
         steps=steps,
         weight_norm=_curves(ensemble, "weight_norm", steps),
         gradient_norm=_curves(ensemble, "gradient_norm", steps),
@@ -91,7 +85,6 @@ class Reduction:
         On the test split.
     n_filters : dict of str to (n_runs, n_steps) int
         By layer.
-    n_merges : (n_runs,) int
     """
 
     seed: np.ndarray
@@ -99,7 +92,6 @@ class Reduction:
     epochs: np.ndarray
     accuracy: np.ndarray
     n_filters: dict[str, np.ndarray]
-    n_merges: np.ndarray
 
     @property
     def untouched(self) -> np.ndarray:
@@ -125,16 +117,13 @@ class Reduction:
 def read_reduction(path: Path) -> Reduction:
     """Read the ensemble of ``reduction.toml``."""
     ensemble = Ensemble.open(path)
-    (group,) = ensemble.groups
     table = ensemble.run_table()
     accuracy = ensemble.curve(TEST_ACCURACY)
     numbers = {layer: ensemble.curve(f"n_filters:{layer}").values for layer in LAYERS}
-    merges = [event.run for event in group.merges]
     return Reduction(
         seed=np.asarray(table["seed"], int),
         threshold=np.asarray(table["reduce_threshold"], float),
         epochs=accuracy.steps / paper.EPOCH,
         accuracy=accuracy.values,
         n_filters={layer: values.astype(int) for layer, values in numbers.items()},
-        n_merges=np.bincount(merges, minlength=ensemble.n_runs),
     )
