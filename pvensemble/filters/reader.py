@@ -34,6 +34,7 @@ from vtkmodules.vtkCommonDataModel import (
 from pvensemble import schema
 from pvensemble.errors import NotRecordedError, PVEnsembleError, StoreError
 from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.filters._sources import open_ensemble
 from pvensemble.numerics.measures import value_at
 from pvensemble.store import Ensemble
 from pvensemble.vtkdata import time
@@ -168,7 +169,7 @@ class EnsembleReader(EnsembleAlgorithm):
             return
         if not self._file_name:
             raise StoreError("no file is chosen; choose the .pvens file of an ensemble")
-        self._ensemble = Ensemble.open(Path(self._file_name))
+        self._ensemble = open_ensemble(Path(self._file_name))
         self._runs = None
         self._list_choices()
 

@@ -43,7 +43,11 @@ class Ensemble:
     path : Path
         The manifest, ``X.pvens``.
     groups : list of Group
+    distributed : bool
+        Whether this process holds the tensors of some runs only. Never what is read from files.
     """
+
+    distributed = False
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path

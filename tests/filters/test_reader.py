@@ -16,9 +16,10 @@ from pvensemble import schema
 from pvensemble.errors import CorruptFileError, PipelineError, StoreError
 from pvensemble.filters import reader as reader_module
 from pvensemble.filters._base import run
+from pvensemble.filters._sources import use_source
 from pvensemble.filters.measures import PerformanceMeasures
 from pvensemble.filters.reader import EnsembleReader
-from pvensemble.store import EnsembleWriter, LayerInfo, RunInfo
+from pvensemble.store import Ensemble, EnsembleWriter, LayerInfo, RunInfo
 from pvensemble.vtkdata import time
 from pvensemble.vtkdata.arrays import stack_from_image, to_numpy
 from pvensemble.vtkdata.runs import RunsData
@@ -450,3 +451,27 @@ def test_reader_is_not_kept_alive_by_its_choices(truth):
     gc.collect()
     assert gone() is None
     selection.EnableArray("conv1")  # nobody listens any more
+
+
+@pytest.mark.expect_vtk_errors
+def test_a_source_of_the_process_is_asked_before_files_are(truth, tmp_path):
+    ensemble = Ensemble.open(truth.path)
+    asked = []
+    take_back = use_source(lambda path: asked.append(path) or ensemble)
+    try:
+        reader = reader_of(tmp_path / "not-written.pvens")
+        runs = RunsData(run(reader, time=100))
+        assert asked == [tmp_path / "not-written.pvens"]
+        assert runs.n_runs == truth.n_runs
+    finally:
+        take_back()
+    with pytest.raises(PipelineError, match="not-written"):
+        run(reader_of(tmp_path / "not-written.pvens"))
+
+
+def test_a_source_may_know_nothing_of_a_file(truth):
+    take_back = use_source(lambda _path: None)
+    try:
+        assert RunsData(run(reader_of(truth.path))).n_runs == truth.n_runs
+    finally:
+        take_back()
