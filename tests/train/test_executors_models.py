@@ -103,17 +103,17 @@ def test_buffers_and_random_draws_resume_to_the_same_bits(tmp_path, function):
 
 
 def _every_step(answers):
-    from pvensemble.train import trainer
+    from pvensemble.train import training
 
-    trainer.PROGRESS_SECONDS = 0.0
+    training.PROGRESS_SECONDS = 0.0
     return lambda: next(answers)
 
 
 @pytest.fixture(autouse=True)
 def _restore_pace(monkeypatch):
-    from pvensemble.train import trainer
+    from pvensemble.train import training
 
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", trainer.PROGRESS_SECONDS)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", training.PROGRESS_SECONDS)
 
 
 def test_layers_that_no_model_has_are_refused(tmp_path):

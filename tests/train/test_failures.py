@@ -17,7 +17,7 @@ from pvensemble.cli.train import failure_lines
 from pvensemble.errors import DataError, TrainingError
 from pvensemble.store import Ensemble
 from pvensemble.store.check import check_ensemble
-from pvensemble.train import trainer
+from pvensemble.train import training
 from pvensemble.train.assembly import Assembly
 from pvensemble.train.executors import InProcess
 from pvensemble.train.executors.events import Report
@@ -208,10 +208,10 @@ def _children(pid: int) -> list[int]:
 
 
 def test_runs_of_a_killed_worker_go_on_from_the_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0.0)
     config = tiny_config(tmp_path, "steps=12000", "evaluate.every=4000", "record.every=4000")
     recalled, killed, written = [], [], []
-    recall, checkpoint = trainer._Training._recall, trainer._Training._checkpoint
+    recall, checkpoint = training.Training._recall, training.Training._checkpoint
 
     def watched_recall(self, group):
         recalled.append(recall(self, group))
@@ -227,9 +227,9 @@ def test_runs_of_a_killed_worker_go_on_from_the_checkpoint(tmp_path, monkeypatch
             killed.append(_children(os.getpid())[-1])
             os.kill(killed[0], signal.SIGKILL)
 
-    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.2)
-    monkeypatch.setattr(trainer._Training, "_recall", watched_recall)
-    monkeypatch.setattr(trainer._Training, "_checkpoint", watched_checkpoint)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.2)
+    monkeypatch.setattr(training.Training, "_recall", watched_recall)
+    monkeypatch.setattr(training.Training, "_checkpoint", watched_checkpoint)
     result = train(config, tmp_path / "e.pvens", workers=2, on_progress=kill_one)
     assert result.states == {"COMPLETE": 3, "FAILED": 1}
     (states,) = recalled
@@ -324,7 +324,7 @@ def test_an_open_reader_sees_the_new_attempt(tmp_path):
 @pytest.mark.parametrize("first", [8, 20, 30])
 def test_progress_ends_at_the_total_after_a_resume(tmp_path, monkeypatch, vectorized, first):
     """With runs that have diverged before the stop or after it."""
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0.0)
     config = tiny_config(tmp_path, "session.0.space.learning_rate=[0.01, 1e12]")
     left, seen = [first], []
 
@@ -347,7 +347,7 @@ def test_progress_ends_at_the_total_after_a_resume(tmp_path, monkeypatch, vector
 
 
 def test_what_the_display_raises_is_no_failure_of_a_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0.0)
 
     def stumble(progress):
         if progress.step > 10 and not said:

@@ -18,7 +18,7 @@ from pvensemble import schema
 from pvensemble.errors import ConfigError
 from pvensemble.store import Ensemble
 from pvensemble.train import data as data_sets
-from pvensemble.train import trainer
+from pvensemble.train import training
 from pvensemble.train.executors import InProcess
 from pvensemble.train.models import build_model
 from pvensemble.train.native import build
@@ -151,7 +151,7 @@ class Countdown:
     ids=["sgd", "adam, torch"],
 )
 def test_interrupted_and_resumed_is_unbroken(tmp_path, monkeypatch, overrides):
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0.0)
     config = tiny_config(tmp_path, *overrides, toml=MIXED)
     whole, path = tmp_path / "whole.pvens", tmp_path / "broken.pvens"
     train(config, whole, workers=0)
@@ -180,7 +180,7 @@ def net(input_shape, n_classes):
 
 
 def test_batch_norm_of_a_users_own_network_is_merged_and_resumed(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0.0)
     (tmp_path / "normed_for_merging.py").write_text(NORMED)
     start, end = MIXED.index("[model]"), MIXED.index("[train]")
     toml = MIXED[:start] + '[model]\nname = "normed_for_merging:net"\n\n' + MIXED[end:]
@@ -210,9 +210,10 @@ sys.path.insert(0, {tests!r})
 from test_merging_runs import MIXED
 from training_cases import tiny_config
 from pvensemble.store import Ensemble
-from pvensemble.train import trainer
-trainer.CHECKPOINT_SECONDS = 0.1
-trainer.PROGRESS_SECONDS = 0.0
+from pvensemble.train import training
+from pvensemble.train.trainer import train
+training.CHECKPOINT_SECONDS = 0.1
+training.PROGRESS_SECONDS = 0.0
 directory = Path({directory!r})
 path = directory / "killed.pvens"
 
@@ -221,7 +222,7 @@ def die_in_the_middle(progress):
     if path.exists() and len(Ensemble.open(path).recorded_steps) > 12:
         os.kill(os.getpid(), signal.SIGKILL)
 
-trainer.train(
+train(
     tiny_config(directory, "steps=90", toml=MIXED), path, workers=2, on_progress=die_in_the_middle
 )
 """

@@ -17,7 +17,7 @@ from training_cases import TOML, differences, everything, tiny_config
 from pvensemble import schema
 from pvensemble.errors import ConfigError
 from pvensemble.store import Ensemble
-from pvensemble.train import trainer
+from pvensemble.train import training
 from pvensemble.train.config import load_config
 from pvensemble.train.data import DataSets, Split
 from pvensemble.train.executors import InProcess
@@ -251,7 +251,7 @@ def test_a_run_alone_equals_itself_in_the_ensemble(tmp_path, together):
 
 
 def test_interrupted_and_resumed_is_unbroken(tmp_path, together, monkeypatch):
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0.0)
     path = tmp_path / "e.pvens"
     parts = 0
     while True:

@@ -15,7 +15,7 @@ from pvensemble.errors import ConfigError
 from pvensemble.store import Ensemble
 from pvensemble.store.check import check_ensemble
 from pvensemble.store.tiling import tile
-from pvensemble.train import trainer
+from pvensemble.train import training
 from pvensemble.train.config import RecordConfig
 from pvensemble.train.data import load_data
 from pvensemble.train.executors import InProcess
@@ -224,7 +224,7 @@ def test_probe_images_are_stored_once_and_are_no_layer(tmp_path, monkeypatch):
     np.testing.assert_array_equal(stored, expected.swapaxes(0, 1)[None])
     np.testing.assert_array_equal(group.tensor(*schema.PROBE_IMAGES, 0), tile(stored))
     asked = iter([False] * 20 + [True] * 100)
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0.0)
     path = tmp_path / "broken.pvens"
     assert train(config, path, workers=0, stop=lambda: next(asked)).interrupted
     train(config, path, workers=0, resume=True)

@@ -13,7 +13,7 @@ from training_cases import TOML, differences, everything, tiny_config
 
 from pvensemble.errors import ConfigError, StoreError
 from pvensemble.store import Ensemble
-from pvensemble.train import trainer
+from pvensemble.train import training
 from pvensemble.train.executors import InProcess
 from pvensemble.train.trainer import train
 
@@ -37,7 +37,7 @@ class Countdown:
 
 @pytest.fixture(autouse=True)
 def _ask_every_step(monkeypatch):
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0.0)
 
 
 def in_process(vectorized: bool = False):
@@ -131,9 +131,10 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from training_cases import tiny_config
 from pvensemble.store import Ensemble
-from pvensemble.train import trainer
-trainer.CHECKPOINT_SECONDS = 0.3
-trainer.PROGRESS_SECONDS = 0.0
+from pvensemble.train import training
+from pvensemble.train.trainer import train
+training.CHECKPOINT_SECONDS = 0.3
+training.PROGRESS_SECONDS = 0.0
 directory = Path({directory!r})
 path = directory / "killed.pvens"
 
@@ -149,7 +150,7 @@ def die_when_something_was_recorded(progress):
         (directory / "workers.txt").write_text("".join(file.read_text() for file in lists))
         os.kill(os.getpid(), signal.SIGKILL)
 
-trainer.train(
+train(
     tiny_config(directory, "steps=160", "record.every=10", "evaluate.every=10"),
     path,
     workers=2,

@@ -11,7 +11,7 @@ from training_cases import TOML, everything, tiny_config
 
 from pvensemble.errors import ConfigError, DataError
 from pvensemble.store import Ensemble
-from pvensemble.train import trainer
+from pvensemble.train import training
 from pvensemble.train.assembly import Assembly
 from pvensemble.train.executors import InProcess, choose
 from pvensemble.train.executors.events import Report
@@ -24,7 +24,7 @@ from pvensemble.train.trainer import train
 
 
 def test_progress_counts_every_run_step(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PROGRESS_SECONDS", 0.0)
     seen = []
     result = train(tiny_config(tmp_path), tmp_path / "e.pvens", workers=0, on_progress=seen.append)
     steps = [p.step for p in seen]

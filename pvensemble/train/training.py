@@ -1,0 +1,230 @@
+"""The events of a training: states, reports and failures of runs, put where they belong."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvensemble.train.executors.events import (
+    Control,
+    Diverged,
+    Event,
+    Failed,
+    Message,
+    Report,
+    RunState,
+    Saved,
+    SavedAll,
+    Started,
+)
+from pvensemble.train.group_output import GroupOutput
+from pvensemble.train.progress import Progress, Speed
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 60.0
+PROGRESS_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training ended.
+
+    Attributes
+    ----------
+    states
+        Number of runs by state.
+    interrupted
+        Whether it was stopped; ``resume=True`` goes on.
+    run_steps, seconds
+        Done by this call.
+    skipped
+        (group, step, reason) of recorded steps whose tensors the disk did not take.
+    failures
+        (run_id, reason) of runs that failed in this call.
+    n_merged
+        Filters that were merged away in this call.
+    """
+
+    path: Path
+    n_runs: int
+    states: dict[str, int]
+    interrupted: bool
+    run_steps: int
+    seconds: float
+    skipped: tuple[tuple[str, int, str], ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
+    n_merged: int = 0
+
+
+class Training:
+    """Puts the events of one call of :func:`~pvensemble.train.trainer.train` where they belong.
+
+    Parameters
+    ----------
+    on_progress, stop
+        See there.
+    """
+
+    def __init__(
+        self,
+        on_progress: Callable[[Progress], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._on_progress, self._stop = on_progress, stop
+        self._outputs: list[GroupOutput] = []
+        self._open: dict[int, GroupOutput] = {}
+        self._control = Control(self._watch, self._recall)
+        self._done_earlier = 0
+        self._begin = time.monotonic()
+        self._look = 0.0
+        self._last_save = self._begin
+        self._saving_since: float | None = None
+        self._interval = CHECKPOINT_SECONDS
+        self._speed = Speed()
+        self._before = 0
+        self._message = ""
+        self._failures: list[tuple[str, str]] = []
+        self._skipped: list[tuple[str, int, str]] = []
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._control.stop
+
+    def run(self, executor, outputs: Sequence[GroupOutput]) -> None:
+        """Train what is left of some groups; what was reported is stored, whatever happens."""
+        self._outputs += outputs
+        self._open = {o.job.group: o for o in outputs if not o.done}
+        self._before += sum(o.done_steps for o in outputs)
+        self._done_earlier += self._control.done
+        self._control = Control(self._watch, self._recall)
+        for output in list(self._open.values()):
+            if not output.job.positions:  # a killed trainer left nothing but the last commits
+                output.start(())
+                self._close(output)
+        jobs = [o.job for o in self._open.values()]
+        for note in dict.fromkeys(note for job in jobs for note in job.notes):
+            self._say(note)
+            self._show()
+        events = executor.run(jobs, self._control)
+        try:
+            for event in events:
+                self._watch(self._control)
+                self._handle(event)
+        finally:
+            events.close()
+            for output in list(self._open.values()):
+                self._close(output)
+        self._show()
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Message):
+            self._say(event.text)
+        elif isinstance(event, SavedAll):
+            self._checkpoint()
+        elif getattr(event, "group", None) in self._open:
+            output = self._open[event.group]
+            if isinstance(event, Started):
+                output.start(event.positions)
+            elif isinstance(event, Diverged):
+                output.diverge(event)
+                run = output.writer.runs[event.position]
+                self._say(f"run {run.run_id} diverged: {event.reason}")
+            elif isinstance(event, Failed):
+                output.fail(event)
+                run = output.writer.runs[event.position]
+                self._failures.append((run.run_id, event.reason))
+                self._say(f"run {run.run_id} failed: {event.reason}")
+                if output.done:
+                    self._close(output)
+            elif isinstance(event, Saved):
+                output.save(event)
+            elif isinstance(event, Report):
+                output.report(event)
+                output.flush_metrics()
+                if output.done:
+                    self._close(output)
+
+    def _close(self, output: GroupOutput) -> None:
+        del self._open[output.job.group]
+        try:
+            output.close()
+        finally:
+            for step, reason in output.skipped:
+                self._skipped.append((output.writer.name, step, reason))
+                self._say(f"group {output.writer.name}: step {step} was not recorded: {reason}")
+
+    def _checkpoint(self) -> None:
+        begin = time.monotonic()
+        for output in self._open.values():
+            output.write_checkpoint()
+        now = time.monotonic()
+        # However large the states are, keeping them takes no more than 2 % of the time.
+        spent = now - (self._saving_since or begin)
+        self._interval = max(CHECKPOINT_SECONDS, 50 * spent)
+        self._last_save, self._saving_since = now, None
+
+    def _watch(self, control: Control) -> None:
+        """Ask for a stop or a checkpoint when it is time; show progress."""
+        now = time.monotonic()
+        if now - self._look < PROGRESS_SECONDS:
+            return
+        self._look = now
+        if not control.stop and self._stop():
+            control.stop = True
+            self._say("stopping: keeping the state of every run")
+        if now - self._last_save > self._interval and self._saving_since is None:
+            control.save += 1
+            self._saving_since = now
+        self._show()
+
+    def _recall(self, group: int) -> dict[int, RunState]:
+        return self._open[group].recall() if group in self._open else {}
+
+    def _say(self, text: str) -> None:
+        log.info("%s", text)
+        self._message = text
+
+    def _show(self) -> None:
+        if self._on_progress is None:
+            return
+        done = self._before + self._run_steps
+        total = sum(len(o.states) * (o.job.schedule.steps + 1) for o in self._outputs)
+        speed = self._speed.update(done)
+        self._on_progress(
+            Progress(
+                step=min(done, total),
+                total=total,
+                run_steps_per_second=speed,
+                remaining=(total - done) / speed if speed > 0 else None,
+                states=self._states(),
+                bytes_written=sum(o.bytes_written for o in self._outputs),
+                message=self._message,
+            )
+        )
+
+    @property
+    def _run_steps(self) -> int:
+        return self._done_earlier + self._control.done
+
+    def _states(self) -> dict[str, int]:
+        return dict(Counter(state for o in self._outputs for state in o.own_states))
+
+    def result(self, path: Path) -> TrainResult:
+        """Return how it ended."""
+        return TrainResult(
+            path=path,
+            n_runs=sum(len(o.own_states) for o in self._outputs),
+            states=self._states(),
+            interrupted=self._control.stop and not all(o.done for o in self._outputs),
+            run_steps=self._run_steps,
+            seconds=time.monotonic() - self._begin,
+            skipped=tuple(self._skipped),
+            failures=tuple(self._failures),
+            n_merged=sum(o.n_merged for o in self._outputs),
+        )
