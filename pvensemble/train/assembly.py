@@ -61,6 +61,11 @@ class Assembly:
         return not self._left
 
     @property
+    def left(self) -> tuple[int, ...]:
+        """Stops that are not complete, ascending."""
+        return tuple(self._left)
+
+    @property
     def n_bytes(self) -> int:
         """Bytes of the tensors that wait."""
         return sum(t.nbytes for stop in self._pending.values() for t in stop.tensors.values())

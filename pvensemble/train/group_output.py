@@ -13,7 +13,16 @@ from pvensemble.errors import CorruptFileError
 from pvensemble.store import BackgroundWriter, GroupWriter
 from pvensemble.train.assembly import Assembly, Stop
 from pvensemble.train.checkpoint import pack, states_of, unpack
-from pvensemble.train.executors.events import Diverged, Failed, Job, Report, RunState, Saved
+from pvensemble.train.executors.events import (
+    Diverged,
+    Failed,
+    Glance,
+    Job,
+    Report,
+    RunState,
+    Saved,
+)
+from pvensemble.train.observer import GroupWatch, ObservedGroup, Observer
 
 PENDING_BYTES = 2**30
 """Memory that recorded steps may take while they wait for the disk."""
@@ -38,6 +47,8 @@ class GroupOutput:
         What `schema.PROBE_IMAGES` are; they go with the first recorded step.
     replaced
         Positions of runs that failed and are tried again in another group.
+    observer
+        Who sees each stop of the group.
     """
 
     def __init__(
@@ -47,6 +58,7 @@ class GroupOutput:
         reopen: Callable[[str], GroupWriter],
         images: np.ndarray | None = None,
         replaced: Collection[int] = (),
+        observer: Observer | None = None,
     ) -> None:
         self.job, self.writer, self._reopen = job, writer, reopen
         if not writer.parameters:  # a group of an earlier release that did not store networks
@@ -78,7 +90,21 @@ class GroupOutput:
             for p in range(len(job.settings))
             if p not in failed and self._assembly.next_stop(p) is not None
         )
+        self._watch = self._watched_by(observer) if observer else None
         writer.close()
+
+    def _watched_by(self, observer: Observer) -> GroupWatch:
+        """Return what tells the observer; it does not see again what runs have passed already."""
+        gone = {*range(len(self.job.settings))} - {*self.job.positions}
+        since = max((state.step for state in self.job.states.values()), default=0)
+        return GroupWatch(observer, len(self.states), self.job.schedule, gone, since)
+
+    @property
+    def observed(self) -> ObservedGroup:
+        """What an observer has to know before training begins."""
+        halts = sorted({*self._watch.left, *self._assembly.left})
+        recorded = frozenset(self.job.schedule.recorded)
+        return ObservedGroup(self.writer.name, tuple(halts), recorded)
 
     @property
     def done(self) -> bool:
@@ -124,6 +150,8 @@ class GroupOutput:
         self._saved.pop(event.position, None)
         self._changed = True
         self._complete += self._assembly.drop(event.position)
+        if self._watch:
+            self._watch.drop(event.position)
         self._commit_all()
 
     def report(self, event: Report) -> None:
@@ -132,9 +160,22 @@ class GroupOutput:
         self._complete += self._assembly.add(event)
         self._commit_all()
 
+    def glance(self, event: Glance) -> None:
+        """Show what runs have shown between two stops."""
+        if self._watch:
+            self._watch.glance(self.writer.name, event, self._next_stop())
+
+    def _next_stop(self) -> int | None:
+        """Return the first stop that is not committed; None when all are."""
+        waiting = [step for step, _ in self._complete[:1]]
+        return min([*waiting, *self._assembly.left[:1]], default=None)
+
     def _commit_all(self) -> None:
         while self._complete:
-            self._commit(*self._complete.pop(0))
+            step, stop = self._complete.pop(0)
+            self._commit(step, stop)
+            if self._watch:
+                self._watch.stop(self.writer.name, step, stop, self._next_stop())
 
     def recall(self) -> dict[int, RunState]:
         """Return the states of the newest checkpoint, by position."""
@@ -190,6 +231,8 @@ class GroupOutput:
             for position in positions:
                 self.states[position] = state
             self._background.set_states(positions, state, step=step, reason=reason)
+            if self._watch:
+                self._watch.states(self.writer.name, positions, state, step, reason)
 
     def _commit(self, step: int, stop: Stop) -> None:
         self._step = step
@@ -200,7 +243,7 @@ class GroupOutput:
         if stop.merges:
             self._background.add_merges(stop.merges)
             self.n_merged += sum(e.n_filters[0] - e.n_filters[1] for e in stop.merges)
-        if stop.tensors:
+        if stop.tensors and step in self.job.schedule.recorded:  # others are for the observer alone
             if last:
                 self._background.flush()  # the last step is never the one that is skipped
             tensors = {**stop.tensors, **self._first_images(step)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -164,7 +165,9 @@ def every(steps: int, interval: int | None) -> tuple[int, ...]:
 class Schedule:
     """At which steps what happens; the same for all runs of a group.
 
-    ``networks`` are those of the recorded steps at which all parameters are stored.
+    ``networks`` are those of the recorded steps at which all parameters are stored. ``observed``
+    are steps at which an observer (:mod:`pvensemble.train.observer`) sees metrics and
+    ``observed_tensors`` those at which it sees tensors; neither changes what is stored.
 
     At step s a run has done s updates; everything measured at step s, the training loss and the
     gradient of batch s included, belongs to those parameters. Steps go from 0 to ``steps``.
@@ -175,11 +178,23 @@ class Schedule:
     evaluated: tuple[int, ...]
     tested: tuple[int, ...]
     networks: tuple[int, ...] = ()
+    observed: tuple[int, ...] = ()
+    observed_tensors: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def stops(self) -> tuple[int, ...]:
-        """Steps at which runs hand over what they measured, ascending."""
+        """Steps at which runs hand over what they measured to be stored, ascending."""
         return tuple(sorted({*self.recorded, *self.evaluated, *self.tested}))
+
+    @cached_property
+    def halts(self) -> tuple[int, ...]:
+        """The stops, and the steps between them at which runs only show themselves, ascending."""
+        return tuple(sorted({*self.stops, *self.observed, *self.observed_tensors}))
+
+    @cached_property
+    def measured(self) -> frozenset[int]:
+        """Steps at which tensors are measured."""
+        return frozenset((*self.recorded, *self.observed_tensors))
 
 
 def schedule_of(config: TrainConfig, steps: int, merging: Iterable[int] = ()) -> Schedule:

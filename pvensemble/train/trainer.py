@@ -10,6 +10,7 @@ from pvensemble.errors import ConfigError, TrainingError
 from pvensemble.train.config import TrainConfig
 from pvensemble.train.executors import choose
 from pvensemble.train.group_output import GroupOutput
+from pvensemble.train.observer import Observer, observed
 from pvensemble.train.preparation import (
     load_all_data,
     make_job,
@@ -34,6 +35,7 @@ def train(
     on_progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     executor: Callable | None = None,
+    observer: Observer | None = None,
 ) -> TrainResult:
     """Train all runs of a configuration and record them.
 
@@ -52,6 +54,8 @@ def train(
         Asked often; once it says True, states are saved and the training ends early.
     executor
         Called with the data sets instead of :func:`~pvensemble.train.executors.choose`.
+    observer
+        Sees every stop of all groups, which then advance in step.
 
     Raises
     ------
@@ -71,12 +75,17 @@ def train(
     outputs: list[GroupOutput] = []
     try:
         for number, members in enumerate(groups):
-            job = make_job(config, members.specs, number, data, engine)
+            job = observed(make_job(config, members.specs, number, data, engine), observer)
             group = open_group(writer, job, members.specs, members.name)
             images = shown_images(config, job, data)
-            outputs.append(GroupOutput(job, group, writer.open_group, images, members.replaced))
-        training = Training(on_progress, stop)
+            output = GroupOutput(job, group, writer.open_group, images, members.replaced, observer)
+            outputs.append(output)
+        training = Training(on_progress, stop, in_step=observer is not None)
+        if observer is not None:
+            observer.begin(path, [output.observed for output in outputs])
         training.run(chosen, outputs)
+        if observer is not None:
+            observer.end()
     finally:
         writer.finish()
     result = training.result(path)

@@ -14,6 +14,7 @@ from pvensemble.train.executors.events import (
     Diverged,
     Event,
     Failed,
+    Glance,
     Message,
     Report,
     RunState,
@@ -68,14 +69,18 @@ class Training:
     ----------
     on_progress, stop
         See there.
+    in_step
+        Let all groups advance together.
     """
 
     def __init__(
         self,
         on_progress: Callable[[Progress], None] | None = None,
         stop: Callable[[], bool] = lambda: False,
+        *,
+        in_step: bool = False,
     ) -> None:
-        self._on_progress, self._stop = on_progress, stop
+        self._on_progress, self._stop, self._in_step = on_progress, stop, in_step
         self._outputs: list[GroupOutput] = []
         self._open: dict[int, GroupOutput] = {}
         self._control = Control(self._watch, self._recall)
@@ -103,6 +108,7 @@ class Training:
         self._before += sum(o.done_steps for o in outputs)
         self._done_earlier += self._control.done
         self._control = Control(self._watch, self._recall)
+        self._control.in_step = self._in_step
         for output in list(self._open.values()):
             if not output.job.positions:  # a killed trainer left nothing but the last commits
                 output.start(())
@@ -144,6 +150,8 @@ class Training:
                     self._close(output)
             elif isinstance(event, Saved):
                 output.save(event)
+            elif isinstance(event, Glance):
+                output.glance(event)
             elif isinstance(event, Report):
                 output.report(event)
                 output.flush_metrics()

@@ -16,10 +16,13 @@ from pvensemble.train.executors.sequential import train_share
 def train_job(job: Job, data: DeviceData, control: Control, *, vectorized: bool) -> Iterator[Event]:
     """Train the runs of a job; a model that cannot be vectorized is trained one run at a time."""
     with gpu_arithmetic(data.device, job.settings[0].precision):
-        yield from _train_job(job, data, control, vectorized)
+        yield from job_events(job, data, control, vectorized=vectorized)
 
 
-def _train_job(job: Job, data: DeviceData, control: Control, vectorized: bool) -> Iterator[Event]:
+def job_events(
+    job: Job, data: DeviceData, control: Control, *, vectorized: bool
+) -> Iterator[Event]:
+    """Do what :func:`train_job` does, in the arithmetic that the caller has set."""
     if vectorized:
         from pvensemble.train.executors.vectorized import obstacle, train_stack
 

@@ -106,7 +106,7 @@ class Report:
         Name to (steps (n,) int64, values (n, k) float64) for the k runs of ``positions``;
         NaN where a run was not measured.
     tensors
-        (layer, kind) to (k, *shape); empty unless ``stop`` is a recorded step.
+        (layer, kind) to (k, *shape); empty unless ``stop`` is a step at which they are measured.
     merges
         Filters that were merged on leaving the stop.
     """
@@ -117,6 +117,14 @@ class Report:
     metrics: dict[str, tuple[np.ndarray, np.ndarray]]
     tensors: dict[tuple[str, str], np.ndarray]
     merges: list[MergeEvent] = field(default_factory=list)
+
+
+@dataclass
+class Glance(Report):
+    """What runs show an observer at a halt between two stops; nothing of it is stored.
+
+    The metrics are those since the last stop, and come again with the next.
+    """
 
 
 @dataclass
@@ -185,6 +193,8 @@ class Control:
         Number of the newest request for states; send them when it changes.
     done
         Run-steps done by this executor.
+    in_step
+        Let the groups advance together, halt by halt, instead of one after the other.
     recall
         Group to the states of its runs in the newest checkpoint, by position: where to go on with
         runs whose process died.
@@ -198,6 +208,7 @@ class Control:
         self.stop = False
         self.save = 0
         self.done = 0
+        self.in_step = False
         self.recall = recall
         self._watch = watch
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
+from pvensemble.train.config import DataConfig
 from pvensemble.train.executors.device_data import DeviceData
-from pvensemble.train.executors.engine import train_job, worker_arithmetic
-from pvensemble.train.executors.events import Control, Event, Job, SavedAll
+from pvensemble.train.executors.engine import worker_arithmetic
+from pvensemble.train.executors.events import Control, Event, Job
+from pvensemble.train.executors.job_list import train_jobs
 
 
 class InProcess:
@@ -28,17 +30,10 @@ class InProcess:
         self.description = f"{'vectorized' if vectorized else 'sequential'} on {device}"
 
     def run(self, jobs: list[Job], control: Control) -> Iterator[Event]:
-        """Train the runs of all jobs, one job after the other."""
-        loaded: dict = {}
-        asked = control.save
+        """Train the runs of all jobs."""
+
+        def load(config: DataConfig) -> DeviceData:
+            return DeviceData(self._data[config], self._device)
+
         with worker_arithmetic(self._device):
-            for job in jobs:
-                if job.data not in loaded:
-                    loaded = {job.data: DeviceData(self._data[job.data], self._device)}
-                yield from train_job(job, loaded[job.data], control, vectorized=self._vectorized)
-                if control.stop:
-                    return
-                if control.save != asked:  # asked for between two jobs
-                    asked = control.save
-                    yield SavedAll(asked)
-        yield SavedAll(control.save)
+            yield from train_jobs(jobs, load, control, vectorized=self._vectorized)

@@ -83,6 +83,7 @@ class OneRun:
                 labels=validation.labels[:size],
                 precision=self._precision,
             )
+        self._stops = frozenset(job.schedule.stops)
         self._merge_steps = frozenset(reduce_steps(settings, len(data.train)))
         self._native = self._compiled()
         self.step, self.diverged, self.reason = 0, -1, ""
@@ -122,11 +123,12 @@ class OneRun:
         return True
 
     def leave(self) -> None:
-        """Go on from a stop: do its update, unless the run has diverged or ended."""
+        """Go on from a halt: do its update, unless the run has diverged or ended."""
+        if self.step in self._stops:
+            self._rows.clear()
         if self.diverged < 0 and self.step < self.job.schedule.steps:
             self._update()
         self.step += 1
-        self._rows.clear()
 
     def merge_filters(self) -> list[MergeEvent]:
         """Merge filters before leaving a stop where the settings say so."""
@@ -207,7 +209,7 @@ class OneRun:
     # -- measuring -----------------------------------------------------------------------------
 
     def report(self) -> tuple[dict, dict]:
-        """Return the metrics and tensors of the stop the run is at."""
+        """Return the metrics and tensors of the halt the run is at."""
         schedule, stop = self.job.schedule, self.step
         before = max((s for s in schedule.stops if s < stop), default=-1)
         rows = np.full((stop - before, 2), np.nan)
@@ -217,9 +219,9 @@ class OneRun:
             schema.TRAIN_LOSS: (steps, rows[:, :1]),
             schema.TRAIN_ACCURACY: (steps, rows[:, 1:]),
         }
-        recorded = stop in schedule.recorded
-        probed = self._evaluate(metrics, recorded)
-        tensors = self._tensors(probed) if recorded else {}
+        recorded, measured = stop in schedule.recorded, stop in schedule.measured
+        probed = self._evaluate(metrics, measured)
+        tensors = self._tensors(probed) if measured else {}
         if stop in schedule.networks:
             tensors[schema.NETWORK] = network_vector(self.model, self._reduction.expand)[None]
         if recorded:
@@ -230,10 +232,10 @@ class OneRun:
         return metrics, tensors
 
     @torch.no_grad()
-    def _evaluate(self, metrics: dict, recorded: bool) -> Measured:
-        """Evaluate where the schedule says so; probe the layers at a recorded step."""
+    def _evaluate(self, metrics: dict, measured: bool) -> Measured:
+        """Evaluate where the schedule says so; probe the layers where they are measured."""
         schedule, stop, alive = self.job.schedule, self.step, self.diverged < 0
-        measured = recorded and not self._frozen
+        measured = measured and not self._frozen
         tapped = measured and bool(self._probing)
         validation = self.data.validation
         size = len(validation) if self.job.evaluate_size is None else self.job.evaluate_size

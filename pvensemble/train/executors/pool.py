@@ -1,9 +1,9 @@
 """Worker processes that train: one a core on a CPU, one a device with several GPUs.
 
-Each worker owns a fixed share of every job and goes through the jobs in order, without waiting for
-the others; the trainer reads from a worker only while it is not far ahead of the slowest, which
-bounds what the trainer has to hold. When a worker dies, the run that it was at has failed, and a
-new process goes on with the others of its share.
+Each worker owns a fixed share of every job and goes through the jobs in order or in step, without
+waiting for the others; the trainer reads from a worker only while it is not far ahead of the
+slowest, which bounds what the trainer has to hold. When a worker dies, the run that it was at has
+failed, and a new process goes on with the others of its share.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pvensemble.train.executors.workers import Death, Setting, WorkerProcess
 
 TICK_SECONDS = 0.1
 AHEAD = 8
-"""Stops that a worker may be ahead of the slowest."""
+"""Halts that a worker may be ahead of the slowest."""
 
 
 class Pool:
@@ -56,7 +56,7 @@ class Pool:
         shares = [s for s in shares if s]
         shared = {config: share(self._data[config]) for config in {job.data for job in jobs}}
         page = ControlPage(len(shares))
-        setting = Setting(page, shared, self._vectorized)
+        setting = Setting(page, shared, self._vectorized, control.in_step)
         workers: list[WorkerProcess] = []
         try:
             for number, (device, portion) in enumerate(zip(devices, shares)):

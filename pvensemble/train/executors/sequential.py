@@ -10,6 +10,7 @@ from pvensemble.train.executors.events import (
     Diverged,
     Event,
     Failed,
+    Glance,
     Job,
     Report,
     Saved,
@@ -29,7 +30,7 @@ def train_share(job: Job, data: DeviceData, control: Control) -> Iterator[Event]
     share = _Share(job, data, control)
     yield Started(job.group, job.positions)
     yield from share.build()
-    for stop in job.schedule.stops:
+    for stop in job.schedule.halts:
         for run in [r for r in share.runs.values() if r.step <= stop]:
             yield from share.advance(run, stop)
             if control.stop and run.step < stop:
@@ -42,6 +43,7 @@ class _Share:
     def __init__(self, job: Job, data: DeviceData, control: Control) -> None:
         self.runs: dict[int, OneRun] = {}
         self._job, self._data, self._control = job, data, control
+        self._stops = frozenset(job.schedule.stops)
         self._answered = control.save
         self._guard = Guard()
 
@@ -60,7 +62,7 @@ class _Share:
                 self._control.done += length - run.step
 
     def advance(self, run: OneRun, stop: int) -> Iterator[Event]:
-        """Bring a run to a stop and report it; return before the stop when told to."""
+        """Bring a run to a halt and report it; return before the halt when told to."""
         self._control.begin(self._job.group, run.position)
         fine = run.diverged < 0
         arrived = False
@@ -86,7 +88,8 @@ class _Share:
             left = self._job.schedule.steps - stop if run.diverged < 0 else 0
             yield self._fail(run.position, stop, left)
         else:
-            yield Report(self._job.group, stop, (run.position,), metrics, tensors, merges)
+            kind = Report if stop in self._stops else Glance
+            yield kind(self._job.group, stop, (run.position,), metrics, tensors, merges)
 
     def _interrupted(self) -> bool:
         with self._guard.lifted():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pvensemble import schema
 from pvensemble.train.executors.evaluation import evaluate
-from pvensemble.train.executors.events import Job, Report
+from pvensemble.train.executors.events import Glance, Job, Report
 from pvensemble.train.executors.stack import Stack
 from pvensemble.train.probing import Measured
 from pvensemble.train.recording import as_recorded
@@ -28,7 +28,8 @@ def measure(stack: Stack, stop: int) -> dict[str, Tensor]:
     job, data = stack.job, stack.data
     schedule = job.schedule
     recorded, evaluated = stop in schedule.recorded, stop in schedule.evaluated
-    probing = stack.probing if recorded and stack.probing else None
+    shown = stop in schedule.measured
+    probing = stack.probing if shown and stack.probing else None
     on_gpu = data.device.type != "cpu"
     chunk = max(8, IMAGES // len(stack.positions)) if on_gpu else 64
     measured: dict[str, Tensor] = {}
@@ -58,9 +59,9 @@ def measure(stack: Stack, stop: int) -> dict[str, Tensor]:
             measured[schema.WEIGHT_NORM + name] = _norms(parameter)
             measured[schema.GRADIENT_NORM + name] = _norms(stack.gradients[name])
         measured[schema.SCHEDULED_RATE] = stack.rates(stop, stop)[0]
-        for layer in job.layers:
-            for kind in layer.kinds:
-                measured[f"{layer.name}/{kind}"] = _tensor(stack, layer, kind, probed)
+    for layer in job.layers if shown else ():
+        for kind in layer.kinds:
+            measured[f"{layer.name}/{kind}"] = _tensor(stack, layer, kind, probed)
     if stop in schedule.networks:
         measured["/".join(schema.NETWORK)] = stack.network()
     return measured
@@ -91,7 +92,7 @@ def stop_report(
     rows: np.ndarray,
     ended: Mapping[int, int],
 ) -> Report:
-    """Return the report of a stop.
+    """Return the report of a halt.
 
     Parameters
     ----------
@@ -118,4 +119,5 @@ def stop_report(
             lasting = name.startswith(schema.WEIGHT_NORM)
             row = values.astype(np.float64) if lasting else np.where(dead, np.nan, values)
             metrics[name] = (np.array([stop]), row[None])
-    return Report(job.group, stop, tuple(positions), metrics, tensors)
+    kind = Report if stop in job.schedule.stops else Glance
+    return kind(job.group, stop, tuple(positions), metrics, tensors)

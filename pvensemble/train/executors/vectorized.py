@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ def _train_together(
     answered = control.save
     yield Started(job.group, tuple(positions))
     waiting: list = []  # reports on their way to the host
-    for stop in [s for s in job.schedule.stops if s >= segment.step]:
+    for stop in [s for s in job.schedule.halts if s >= segment.step]:
         segment.open(stop)
         while not segment.at_stop:
             with guard.lifted():
@@ -118,13 +119,15 @@ class _Segment:
         self.stack = Stack(job, positions, data)
         self.step = 0
         self._outbox = Outbox(data.device)
-        self._before = np.zeros((0, len(positions), 2))
+        self._nothing = np.zeros((0, len(positions), 2))
+        self._before = lambda: self._nothing  # rows since the last stop, once they are on the host
         self.ended = dict.fromkeys(positions, -1)  # step at which a run diverged
         states = [job.states[p] for p in positions if p in job.states]
         if states:
             self.step = states[0].step
             self.stack.restore(states)
-            self._before = _padded([s.rows for s in states])
+            padded = _padded([s.rows for s in states])
+            self._before = lambda: padded
             self.ended = {s.position: s.diverged for s in states}
 
     def open(self, stop: int) -> None:
@@ -148,16 +151,16 @@ class _Segment:
             self.step += 1
 
     def report(self) -> Callable[[], Iterator[Event]]:
-        """Begin to hand over the stop; return what completes it to events."""
-        take = self._outbox.put({**measure(self.stack, self._stop), **self._losses_so_far()})
-        before, self._before = self._before, self._before[:0]
-        stop = self._stop
+        """Begin to hand over the halt; return what completes it to events."""
+        stop, before = self._stop, self._before
+        take = cache(self._outbox.put({**measure(self.stack, stop), **self._losses_so_far()}))
+        rows = cache(lambda: self._rows(take(), before()))
+        is_stop = stop in self.job.schedule.stops
+        self._before = (lambda: self._nothing) if is_stop else rows
 
         def complete() -> Iterator[Event]:
-            arrays = take()
-            rows = self._rows(arrays, before)
-            yield from self._mask(rows, stop)
-            yield stop_report(self.job, self.positions, stop, arrays, rows, self.ended)
+            yield from self._mask(rows(), stop)
+            yield stop_report(self.job, self.positions, stop, take(), rows(), self.ended)
 
         return complete
 
@@ -169,8 +172,9 @@ class _Segment:
 
     def save(self) -> Iterator[Event]:
         """Yield the runs that diverged since the last stop, and the states of all runs."""
-        rows = self._rows(self._outbox.put(self._losses_so_far())(), self._before)
-        rows = rows[: len(self._before) + self.step - self._first]
+        before = self._before()
+        rows = self._rows(self._outbox.put(self._losses_so_far())(), before)
+        rows = rows[: len(before) + self.step - self._first]
         yield from self._mask(rows, self.step - 1)
         held = {name: t.cpu().numpy() for name, t in self.stack.held().items()}
         states = []

@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
     ----------
     argv
         Number of this worker, number of workers, descriptors of the connection and of the control
-        page, device, and whether to vectorize.
+        page, device, whether to vectorize, and whether the jobs go in step.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides what Ctrl-C means
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -31,26 +31,25 @@ def main(argv: list[str]) -> None:
 
     import torch
 
+    from pvensemble.train.config import DataConfig
     from pvensemble.train.executors.device_data import DeviceData
-    from pvensemble.train.executors.engine import train_job, worker_arithmetic
+    from pvensemble.train.executors.engine import worker_arithmetic
     from pvensemble.train.executors.events import SavedAll
+    from pvensemble.train.executors.job_list import train_jobs
     from pvensemble.train.executors.shared import ControlPage, WorkerControl, attach
 
     control = WorkerControl(ControlPage(n_workers, page_fd), number)
+    control.in_step = argv[6] == "1"
     connection.send(SavedAll(control.save))  # what was asked for before, there is nothing to save
     device = torch.device(argv[4])
     shared, jobs = connection.recv()
-    loaded: dict = {}
+
+    def load(config: DataConfig) -> DeviceData:
+        return DeviceData(attach(shared[config]), device)
+
     with worker_arithmetic(device):
-        for job in jobs:
-            if job.data not in loaded:
-                loaded = {job.data: DeviceData(attach(shared[job.data]), device)}
-            for event in train_job(job, loaded[job.data], control, vectorized=argv[5] == "1"):
-                connection.send(event)
-            control.tick()
-            if control.stop:
-                break
-            connection.send(SavedAll(control.save))  # asked for between two jobs
+        for event in train_jobs(jobs, load, control, vectorized=argv[5] == "1"):
+            connection.send(event)
     connection.send(None)
     connection.close()
 

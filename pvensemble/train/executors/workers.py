@@ -31,6 +31,7 @@ class Setting:
     page: ControlPage
     shared: Mapping[object, SharedData]
     vectorized: bool
+    in_step: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class WorkerProcess:
     Attributes
     ----------
     progress
-        Stops of all its jobs up to the last it has reported.
+        Halts of all its jobs up to the last it has reported.
     reported
         Whether it has reported anything.
     """
@@ -71,11 +72,14 @@ class WorkerProcess:
         self._last: dict[tuple[int, int], int] = {}
         self._ended: set[tuple[int, int]] = set()
         self._places: dict[int, tuple[int, dict[int, int]]] = {}
+        self._last_halts: dict[int, int] = {}
         before = 0
+        together = sorted({halt for job in jobs for halt in job.schedule.halts})
         for job in jobs:
-            stops = job.schedule.stops
-            self._places[job.group] = before, {stop: i for i, stop in enumerate(stops)}
-            before += len(stops)
+            halts = together if setting.in_step else job.schedule.halts
+            self._places[job.group] = before, {halt: i for i, halt in enumerate(halts)}
+            before += 0 if setting.in_step else len(halts)
+            self._last_halts[job.group] = job.schedule.halts[-1]
         self._start(jobs)
 
     def _start(self, jobs: Sequence[Job]) -> None:
@@ -86,7 +90,8 @@ class WorkerProcess:
         fds = [theirs.fileno(), page.fd, *(s.fd for s in shared.values())]
         numbers = self.number, len(page.workers), fds[0], page.fd
         command = [sys.executable, "-m", __package__ + ".worker", *map(str, numbers)]
-        command += [self._device, str(int(self._setting.vectorized))]
+        modes = self._setting.vectorized, self._setting.in_step
+        command += [self._device, *(str(int(mode)) for mode in modes)]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -113,7 +118,7 @@ class WorkerProcess:
             self.progress = max(self.progress, before + places[event.stop])
             for position in event.positions:
                 self._last[event.group, position] = event.stop
-                if event.stop == max(places):
+                if event.stop == self._last_halts[event.group]:
                     self._ended.add((event.group, position))
         elif isinstance(event, Failed):
             self._ended.add((event.group, event.position))
