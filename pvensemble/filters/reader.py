@@ -235,12 +235,14 @@ class EnsembleReader(EnsembleAlgorithm):
     # -- tensors ---------------------------------------------------------------------------------
     def _output_tensors(self, output: vtkMultiBlockDataSet, step: float | None) -> None:
         output.Initialize()
+        groups, layers, kinds = (_enabled(self._selections[n]) for n in SELECTIONS[1:])
+        chosen = {*groups}
         wanted = [
             (group, layer, kind)
             for group in self._ensemble.groups
-            if group.name in _enabled(self._selections["groups"])
-            for layer in _enabled(self._selections["layers"])
-            for kind in _enabled(self._selections["kinds"])
+            if group.name in chosen
+            for layer in layers
+            for kind in kinds
         ]
         shown = dict.fromkeys(group for group, _, kind in wanted if kind == schema.ACTIVATION)
         wanted += [(group, *schema.PROBE_IMAGES) for group in shown]

@@ -475,3 +475,20 @@ def test_a_source_may_know_nothing_of_a_file(truth):
         assert RunsData(run(reader_of(truth.path))).n_runs == truth.n_runs
     finally:
         take_back()
+
+
+def test_choices_are_not_looked_up_for_each_group(tmp_path, monkeypatch):
+    """An ensemble of random networks has thousands of groups."""
+    looked = []
+    inner = reader_module._enabled
+    monkeypatch.setattr(reader_module, "_enabled", lambda s: looked.append(s) or inner(s))
+    counts = []
+    for groups in (2, 5):
+        path = make_ensemble(tmp_path / f"{groups}.pvens", groups=groups).path
+        reader = reader_of(path)
+        reader.UpdateInformation()
+        reader.GetLayers().EnableArray("conv1")
+        looked.clear()
+        assert len(blocks(reader, 50)) == groups * 3  # kinds
+        counts.append(len(looked))
+    assert counts[0] == counts[1] > 0
