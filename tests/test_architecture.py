@@ -20,6 +20,7 @@ FORBIDDEN = {
     "vtkdata": ("torch", "paraview", "h5py"),
     "filters": ("torch", "paraview"),
     "launcher": ("torch", "vtk", "vtkmodules", "paraview"),
+    "insitu": ("torch", "paraview"),
     "cli": ("torch", "vtk", "vtkmodules", "paraview", "numpy", "h5py"),
 }
 # Which parts of the package a layer may import.
@@ -31,10 +32,14 @@ MAY_IMPORT = {
     "filters": {"numerics", "store", "vtkdata", "filters"},
     "views": {"numerics", "vtkdata", "views"},
     "launcher": {"launcher"},
+    "insitu": {"numerics", "store", "vtkdata", "filters", "views", "launcher", "insitu"},
 }
-# Scripts that the launcher runs inside ParaView's own Python.
-INSIDE_PARAVIEW = {PACKAGE / "launcher" / "probe.py"}
-PY39 = ("numerics", "store", "vtkdata", "filters", "views", "launcher", "cli")
+# Scripts that run inside ParaView's own Python.
+INSIDE_PARAVIEW = {
+    PACKAGE / "launcher" / "probe.py",
+    *(PACKAGE / "insitu" / "pipelines").glob("[a-z]*.py"),
+}
+PY39 = ("numerics", "store", "vtkdata", "filters", "views", "launcher", "insitu", "cli")
 
 
 def modules(folder: Path) -> list[Path]:

@@ -55,6 +55,10 @@ class ProgressDisplay:
             self._shown = now
             self._show()
 
+    def say(self, text: str) -> None:
+        """Write a line that stays, whatever the progress is."""
+        self._line(text)
+
     def close(self) -> None:
         """Show the newest state and end the line."""
         if self._last is None:

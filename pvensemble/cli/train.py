@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pvensemble.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pvensemble.cli._progress import ProgressDisplay
     from pvensemble.train.config import TrainConfig
 
 HELP = "train an ensemble of networks and record how they develop"
@@ -49,6 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=int, metavar="N", help="merge filters every N steps (default: each epoch)"
     )
+    parser.add_argument(
+        "--insitu",
+        action="append",
+        default=[],
+        metavar="PIPELINE[:key=value,...]",
+        help="run a pipeline of ParaView in this process while it trains; repeatable; "
+        "'--insitu list' tells which there are",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and end")
     parser.add_argument(
         "--resume",
@@ -63,12 +72,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; return 0, or 130 when interrupted."""
+    if "list" in args.insitu:
+        from pvensemble.insitu.pipeline import described
+
+        print(described())
+        return 0
     if importlib.util.find_spec("torch") is None:
         raise ConfigError("training needs PyTorch: pip install 'pvensemble[train]'")
+    from pvensemble.insitu.pipeline import parse
     from pvensemble.train.config import load_config
     from pvensemble.train.preparation import check_training
     from pvensemble.train.search import sample_with_repeats
 
+    pipelines = parse(args.insitu)
     _place_config(args)
     args.set += reduce_settings(args.reduce_filters, args.every)
     if args.workers is not None and args.workers < 0:
@@ -90,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.resume and not path.exists():
         print(f"  there is no {path} to resume; the training starts at step 0", flush=True)
-    return _train(config, path, args)
+    return _train(config, path, args, pipelines)
 
 
 def _place_config(args: argparse.Namespace) -> None:
@@ -167,12 +183,13 @@ def _steps(specs: list) -> str:
     return most if len(steps) == 1 else f"{steps[0]:,} to {most}"
 
 
-def _train(config: TrainConfig, path: Path, args: argparse.Namespace) -> int:
+def _train(config: TrainConfig, path: Path, args: argparse.Namespace, pipelines: list) -> int:
     """Train under a display and signal handlers."""
     from pvensemble.cli._progress import ProgressDisplay, states_text
     from pvensemble.train.trainer import train
 
     display = ProgressDisplay(sys.stderr)
+    observer = _observer(pipelines, display)
     with stop_on_signals() as stop:
         try:
             result = train(
@@ -184,6 +201,7 @@ def _train(config: TrainConfig, path: Path, args: argparse.Namespace) -> int:
                 resume=args.resume,
                 on_progress=display,
                 stop=stop.is_set,
+                observer=observer,
             )
         finally:
             display.close()
@@ -204,6 +222,15 @@ def _train(config: TrainConfig, path: Path, args: argparse.Namespace) -> int:
     return 0
 
 
+def _observer(pipelines: list, display: ProgressDisplay):
+    """Return who runs pipelines while training goes on; None when there are none."""
+    if not pipelines:
+        return None
+    from pvensemble.insitu.observer import InSitu
+
+    return InSitu(pipelines, display.say)
+
+
 def failure_lines(failures: Sequence[tuple[str, str]], most: int = 3) -> list[str]:
     """Return what a summary says of runs that failed, given as (run_id, reason)."""
     shown = [f"{run_id}: {reason}" for run_id, reason in failures[:most]]
@@ -220,6 +247,8 @@ def resume_command(args: argparse.Namespace) -> str:
     words = ["pvensemble", "train", args.config]
     words += ["-o", args.output] if args.output else []
     words += ["--data", args.data] if args.data else []
+    for pipeline in args.insitu:
+        words += ["--insitu", pipeline]
     for override in args.set:
         words += ["--set", override]
     words += ["--device", args.device] if args.device != "auto" else []

@@ -6,10 +6,12 @@
     optimizer in ["sgd", "adam"]               log10(learning_rate) + 2 * momentum > -1
     top 10 P1        bottom 10 P1              runs 0-4,9
     top 20 combined and session == "grid"      `weight norm` > 3
+    P1 > mean(P1)                              max(validation_accuracy) > 0.9
 
 The text is parsed with Python's grammar into a tree of which only the nodes named here are walked;
 nothing is ever executed. A missing value (NaN) fulfils no comparison, not even ``!=``. Numbers are
-equal when they agree to nine digits. ``top`` and ``bottom`` choose among all runs, ties by run.
+equal when they agree to nine digits. ``max``, ``min``, ``mean`` and ``median`` are of all runs,
+``top`` and ``bottom`` choose among all runs, ties by run.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,27 @@ MAX_LENGTH = 5000
 MAX_DEPTH = 60
 """Deepest nesting."""
 
-FUNCTIONS = {"log10": np.log10, "log2": np.log2, "sqrt": np.sqrt, "abs": np.abs}
+
+def _known(reduce: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function of all runs, of those values that are known; NaN where none is."""
+
+    def function(values: np.ndarray) -> np.ndarray:
+        known = values[~np.isnan(values)]
+        return np.float64(reduce(known)) if known.size else np.float64("nan")
+
+    return function
+
+
+FUNCTIONS = {
+    "log10": np.log10,
+    "log2": np.log2,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "max": _known(np.max),
+    "min": _known(np.min),
+    "mean": _known(np.mean),
+    "median": _known(np.median),
+}
 _OPERATORS = {
     ast.Add: np.add,
     ast.Sub: np.subtract,

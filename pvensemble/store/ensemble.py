@@ -48,6 +48,8 @@ class Ensemble:
     """
 
     distributed = False
+    group_class = Group
+    """What groups are made of."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
@@ -100,7 +102,7 @@ class Ensemble:
         changed = False
         for name in names:
             if name not in self._known:
-                self._known[name] = Group(self.directory / name)
+                self._known[name] = self.group_class(self.directory / name)
             changed |= self._known[name].refresh()
         ready = [g for _, g in sorted(self._known.items()) if g.ready]
         if changed:

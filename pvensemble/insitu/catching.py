@@ -1,0 +1,76 @@
+"""What a script's execution says: exceptions, which ParaView only prints, and VTK's messages."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow, vtkStringOutputWindow
+
+NOISE = ("New time step is not after last time step", "returned failure for request")
+"""The first is said of each channel's first data set, the second after the reason of a failure."""
+
+
+class Caught:
+    """What was said while the context was open.
+
+    Attributes
+    ----------
+    failure
+        The exception that a script raised, with its place in the script; None if none did.
+    messages
+        Errors and warnings of VTK, without their headers.
+    """
+
+    def __init__(self) -> None:
+        self.failure: str | None = None
+        self.messages: list[str] = []
+
+
+@contextmanager
+def caught(script: Path) -> Iterator[Caught]:
+    """Catch what is said while a script is executed."""
+    found = Caught()
+    window, before = vtkStringOutputWindow(), vtkOutputWindow.GetInstance()
+    hook = sys.excepthook
+
+    def keep(kind: type, error: BaseException, trace: object) -> None:
+        if found.failure is None:  # those that follow are ParaView's own, about the first
+            found.failure = described(error, script)
+
+    verbosity = vtkLogger.GetCurrentVerbosityCutoff()
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
+    vtkOutputWindow.SetInstance(window)
+    sys.excepthook = keep
+    try:
+        yield found
+    finally:
+        sys.excepthook = hook
+        vtkOutputWindow.SetInstance(before)
+        vtkLogger.SetStderrVerbosity(verbosity)
+        found.messages = _messages(window.GetOutput())
+
+
+def described(error: BaseException, script: Path) -> str:
+    """Return an exception in one line, with the place in the script where it was raised."""
+    lines = [
+        f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(script)
+    ]
+    if isinstance(error, SyntaxError):
+        lines = [error.lineno]
+    place = f" ({script.name}, line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
+
+
+def _messages(text: str) -> list[str]:
+    """Return the messages of an output window, each in one line."""
+    found = []
+    for part in text.split("\n\n"):
+        said = " ".join(part.split())
+        said = said.partition("): ")[2] if said.startswith(("ERROR: In", "Warning: In")) else said
+        if said and not any(noise in said for noise in NOISE):
+            found.append(said.removeprefix("ERROR: "))
+    return list(dict.fromkeys(found))

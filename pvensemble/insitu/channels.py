@@ -1,0 +1,49 @@
+"""What pipelines see: the data sets of Ensemble Reader at a step, as Catalyst channels.
+
+``runs`` is its first output, ``tensors`` its second with every layer and kind. Correlation and Gram
+matrices, and whatever else needs no tiling, are the trainer's own memory.
+"""
+
+from __future__ import annotations
+
+from vtkmodules.vtkCommonDataModel import vtkDataObject
+
+from pvensemble.filters._base import run
+from pvensemble.filters.reader import EnsembleReader
+from pvensemble.insitu.feed import Feed
+
+RUNS, TENSORS = "runs", "tensors"
+CHANNELS = (RUNS, TENSORS)
+
+
+class Channels:
+    """The newest state of an ensemble as data sets.
+
+    Parameters
+    ----------
+    feed
+        What :func:`pvensemble.filters._sources.use_source` was given.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self._reader = EnsembleReader()
+        self._reader.SetFileName(str(feed.path))
+
+    def at(self, step: int) -> dict[str, vtkDataObject]:
+        """Return the data set of each channel at a step.
+
+        Raises
+        ------
+        PipelineError
+            They cannot be made.
+        """
+        self._reader.Refresh()
+        self._reader.UpdateInformation()
+        self._reader.GetLayers().EnableAllArrays()
+        run(self._reader, time=float(step))
+        shown = {}
+        for port, name in enumerate(CHANNELS):
+            output = self._reader.GetOutputDataObject(port)
+            shown[name] = output.NewInstance()
+            shown[name].ShallowCopy(output)
+        return shown

@@ -1,0 +1,144 @@
+"""The ensemble that is being trained, as readers see it: memory over files.
+
+Table, states and metrics are kept in memory from the first step on. The tensors of the newest step,
+and those that the disk does not have yet, are the trainer's own arrays; older recorded steps are
+read from the files when a filter asks for them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pvensemble.errors import NotRecordedError
+from pvensemble.schema import NETWORK
+from pvensemble.store import Ensemble
+from pvensemble.store.group import Group
+from pvensemble.store.group_index import RunState
+from pvensemble.store.tiling import tile, untile
+
+Metrics = Mapping[str, "tuple[np.ndarray, np.ndarray]"]
+Tensors = Mapping["tuple[str, str]", np.ndarray]
+
+
+class LiveGroup(Group):
+    """A group while it trains.
+
+    What stands in the files when the training begins is read once; then the trainer tells.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._stored = Group(directory)
+        self._steps: dict[int, Tensors] = {}
+        self._recorded: frozenset[int] = frozenset()
+        self._tiled: dict[tuple[str, str, int], np.ndarray] = {}
+
+    def begin(self, recorded: frozenset[int]) -> None:
+        """Note the steps at which tensors will be stored; what is not yet read is read."""
+        self._recorded = recorded
+        self.metric_rows()
+
+    def add(self, step: int, metrics: Metrics, tensors: Tensors) -> None:
+        """Take in what the runs measured at a step; arrays are kept, not copied."""
+        for name, (steps, values) in metrics.items():
+            new = steps > self._index.metric_steps.get(name, -1)
+            if new.any():
+                self._rows.setdefault(name, []).append((steps[new], values[new]))
+                self._index.metric_steps[name] = int(steps[-1])
+        self._index.last_step = max(self._index.last_step, step)
+        if tensors:
+            self._forget()
+            self._steps[step] = {key: t for key, t in tensors.items() if key != NETWORK}
+
+    def set_states(self, positions: Sequence[int], state: str, step: int, reason: str) -> None:
+        """Note states of runs."""
+        for position in positions:
+            self._index.states[position] = RunState(state, step, reason)
+
+    def _forget(self) -> None:
+        """Look what the disk has by now; let go of what it has and of what it never will."""
+        self._stored.refresh()
+        stored = self._stored.index
+        self._index.tensors, self._index.recorded_steps = stored.tensors, stored.recorded_steps
+        self._index.skipped, self._index.merges = stored.skipped, stored.merges
+        gone = {*stored.recorded_steps, *(step for step, _ in stored.skipped)}
+        self._steps = {s: t for s, t in self._steps.items() if s in self._recorded - gone}
+        self._tiled = {key: stack for key, stack in self._tiled.items() if key[2] in self._steps}
+
+    # -- reading: memory first ------------------------------------------------------------------
+    def recorded_steps(self, layer: str | None = None, kind: str | None = None) -> list[int]:
+        """Return the steps whose tensors can be read, ascending."""
+        if layer is None:
+            return sorted({*self._steps, *super().recorded_steps()})
+        here = {step for step, tensors in self._steps.items() if (layer, kind) in tensors}
+        try:
+            return sorted({*here, *super().recorded_steps(layer, kind)})
+        except NotRecordedError:
+            if not here:
+                raise
+            return sorted(here)
+
+    def tensor(self, layer: str, kind: str, step: int) -> np.ndarray:
+        """Return one layer's tensors of all runs, (n_runs, y, x) float32."""
+        tensors = self._steps.get(step, {})
+        if (layer, kind) not in tensors:
+            return super().tensor(layer, kind, step)
+        key = layer, kind, step
+        if key not in self._tiled:
+            self._tiled[key] = tile(tensors[layer, kind])
+        return self._tiled[key]
+
+    def filters(self, layer: str, kind: str, step: int) -> np.ndarray:
+        """Return one layer's tensors of all runs in their own shape."""
+        shape = self.tensor_shape(layer, kind, step)
+        return untile(self.tensor(layer, kind, step), shape)
+
+    def tensor_shape(self, layer: str, kind: str, step: int) -> tuple:
+        """Return the shape of one run's tensor."""
+        tensors = self._steps.get(step, {})
+        if (layer, kind) in tensors:
+            return tuple(tensors[layer, kind].shape[1:])
+        return super().tensor_shape(layer, kind, step)
+
+
+class Feed(Ensemble):
+    """The ensemble that is being trained.
+
+    Each reader gets a view of its own (:meth:`view`), which notices what is new since it looked
+    last.
+    """
+
+    group_class = LiveGroup
+    _origin: Feed | None = None
+    _version = 0
+
+    @property
+    def recorded_steps(self) -> list[int]:
+        """Steps whose tensors can be read, of any group, ascending."""
+        return sorted({s for g in self.groups for s in g.recorded_steps()})
+
+    def view(self, _path: Path) -> Feed:
+        """Return the ensemble for a reader, whatever file it names."""
+        view = copy.copy(self)
+        view._origin = self
+        return view
+
+    def refresh(self) -> bool:
+        """In a view: tell whether there is anything new. Else: read the files."""
+        if self._origin is None:
+            return super().refresh()
+        changed = self._version != self._origin._version
+        self.__dict__.update({**self._origin.__dict__, "_origin": self._origin})
+        return changed
+
+    def changed(self) -> None:
+        """Let all views notice that there is something new."""
+        self._version += 1
+
+    def named(self, group: str) -> LiveGroup:
+        """Return a group by name."""
+        return self._known[group]

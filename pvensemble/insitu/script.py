@@ -1,0 +1,65 @@
+"""What a pipeline's script says of itself, read without executing it: ParaView is not there yet."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pvensemble.errors import ConfigError
+
+
+@dataclass
+class Script:
+    """A script.
+
+    Attributes
+    ----------
+    summary
+        First line of its docstring.
+    options
+        Of ``OPTIONS``: name to default and what it is.
+    draws
+        Whether it may need a display: unless it says ``DRAWS = False``.
+    """
+
+    summary: str = ""
+    options: dict[str, tuple[str, str]] = field(default_factory=dict)
+    draws: bool = True
+
+
+def read_script(path: Path) -> Script:
+    """Return what a script says of itself.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, is not Python, or its ``OPTIONS`` are not plain texts.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise ConfigError(
+            f"--insitu: {path} is not Python: line {error.lineno}: {error.msg}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--insitu: {path} cannot be read: {error}") from None
+    script = Script((ast.get_docstring(tree) or "").partition("\n")[0])
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        names = [t.id for t in targets if isinstance(t, ast.Name)]
+        if names == ["OPTIONS"]:
+            script.options = _options(node.value, path)
+        elif names == ["DRAWS"]:
+            script.draws = not (isinstance(node.value, ast.Constant) and node.value.value is False)
+    return script
+
+
+def _options(node: ast.expr, path: Path) -> dict[str, tuple[str, str]]:
+    try:
+        options = ast.literal_eval(node)
+        return {str(key): (str(default), str(text)) for key, (default, text) in options.items()}
+    except (ValueError, TypeError, AttributeError):
+        raise ConfigError(
+            f"--insitu: {path}: OPTIONS must be a plain dictionary of name: (default, text)"
+        ) from None

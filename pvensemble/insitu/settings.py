@@ -1,0 +1,71 @@
+"""What a pipeline's script is told: the values after its name on the command line.
+
+A script calls ``settings()`` when it is imported or executed::
+
+    from pvensemble.insitu.settings import settings
+
+    OPTIONS = {"color": ("red", "colour of all runs")}  # name: default, what --insitu list says
+    color = settings()["color"]
+
+``OPTIONS`` is a plain dictionary of texts: it is read before ParaView is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pvensemble.errors import PVEnsembleError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Values for one pipeline.
+
+    Attributes
+    ----------
+    options
+        The pipeline's own options, as texts.
+    output
+        Folder for what it writes.
+    ensemble
+        The ``.pvens`` file of the training.
+    last_step
+        Last step of the longest run.
+    """
+
+    options: dict[str, str] = field(default_factory=dict)
+    output: Path = Path()
+    ensemble: Path = Path()
+    last_step: int = 0
+
+    def __getitem__(self, name: str) -> str:
+        return self.options[name]
+
+
+_current: list[Settings] = []
+
+
+def settings() -> Settings:
+    """Return the settings of the pipeline that is being executed.
+
+    Raises
+    ------
+    PVEnsembleError
+        None is: the script runs outside of ``pvensemble train --insitu``.
+    """
+    if not _current:
+        raise PVEnsembleError("settings() is for scripts of 'pvensemble train --insitu'")
+    return _current[-1]
+
+
+@contextmanager
+def current(values: Settings) -> Iterator[None]:
+    """Let ``settings()`` return these."""
+    _current.append(values)
+    try:
+        yield
+    finally:
+        _current.pop()

@@ -1,0 +1,67 @@
+"""Small trainings with ParaView in the process, as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TOML = """
+name = "small"
+steps = 20
+seed = 3
+
+[data]
+source = "digits"
+train = 200
+validation = 60
+test = 40
+split_seed = 0
+
+[model]
+name = "lenet"
+conv1 = 4
+conv2 = 6
+fc1 = 16
+kernel = 3
+padding = 1
+
+[train]
+batch_size = 16
+
+[evaluate]
+every = 5
+size = 50
+
+[record]
+every = 10
+probe = 24
+
+[[session]]
+name = "grid"
+[session.space]
+"model.conv1" = [3, 4]
+learning_rate = [0.01, 0.05]
+"""
+STEPS = [0, 5, 10, 15, 20]
+"""Steps at which all runs of it are evaluated; every second of them is recorded."""
+
+
+def train(
+    folder: Path, *arguments: object, program: tuple = ("train",), timeout: float = 120
+) -> subprocess.CompletedProcess:
+    """Run ``pvensemble train`` in a folder; the ensemble is ``e.pvens``."""
+    (folder / "small.toml").write_text(TOML)
+    command = [sys.executable, "-m", "pvensemble", *program, "small.toml", "-o", "e.pvens"]
+    env = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
+    return subprocess.run(
+        [*command, "--workers", "1", *map(str, arguments)],
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

@@ -1,0 +1,193 @@
+"""What ``--insitu`` is told: which script, when, with which values."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pvensemble.cli import main
+from pvensemble.errors import ConfigError, ExpressionError
+from pvensemble.insitu.cinema import CinemaIndex
+from pvensemble.insitu.clock import Clock
+from pvensemble.insitu.pipeline import SHIPPED, parse, shipped
+from pvensemble.insitu.trigger import Trigger
+
+
+def script(tmp_path: Path, text: str = "", name: str = "mine.py") -> str:
+    (tmp_path / name).write_text(text)
+    return str(tmp_path / name)
+
+
+def test_values_are_split_at_keys_so_that_they_may_hold_commas_and_comparisons(tmp_path):
+    name = script(tmp_path, 'OPTIONS = {"scene": ("none", "what")}')
+    text = f"{name}:every=10,scene=performance,topology,when=max(a) >= 0.9 and b in [1, 2],first=no"
+    (pipeline,) = parse([text])
+    assert pipeline.script == Path(name)
+    assert pipeline.options == {"scene": "performance,topology"}
+    assert pipeline.trigger == Trigger(
+        every=10, when="max(a) >= 0.9 and b in [1, 2]", first=False, last=False
+    )
+
+
+def test_defaults(tmp_path):
+    (pipeline,) = parse([script(tmp_path, 'OPTIONS = {"color": ("red", "of runs")}')])
+    assert pipeline.options == {"color": "red"}
+    assert pipeline.trigger == Trigger()
+    assert (pipeline.trigger.first, pipeline.trigger.last, pipeline.trigger.at_recorded) == (
+        True,
+    ) * 3
+    assert (pipeline.tensors, pipeline.output, pipeline.draws) == (False, None, True)
+
+
+def test_each_pipeline_has_a_name_of_its_own(tmp_path):
+    name = script(tmp_path)
+    assert [p.name for p in parse([name, "extracts", name])] == ["mine", "extracts", "mine-2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("extract", r"got 'extract', allowed: a Python script, or one of .*extracts"),
+        ("gone.py", r"there is no file 'gone.py'"),
+        ("extracts:evry=3", r"no key 'evry'; did you mean 'every'"),
+        ("extracts:every=0", r"every: got '0', allowed: a whole number of at least 1"),
+        ("extracts:every=1.5", r"every: got '1.5'"),
+        ("extracts:seconds=nan", r"seconds: got 'nan', allowed: a number above 0"),
+        ("extracts:last=true", r"last: got 'true', allowed: yes, no"),
+        ("extracts:when=max(a", r"insitu extracts: when: expression 'max\(a'"),
+        ("extracts:tensors=yes", r"tensors=yes needs every=N"),
+    ],
+)
+def test_mistakes_are_named(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse([text])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def x(:", r"mine\.py is not Python: line 1"),
+        ("OPTIONS = {1: 2}", r"OPTIONS must be a plain dictionary"),
+        ("OPTIONS = dict(a=1)", r"OPTIONS must be a plain dictionary"),
+    ],
+)
+def test_a_script_that_cannot_be_used_is_named_before_training(tmp_path, source, message):
+    with pytest.raises(ConfigError, match=message):
+        parse([script(tmp_path, source)])
+
+
+def test_a_mistake_ends_the_command_with_status_2(capsys):
+    assert main(["train", "--insitu", "gone.py"]) == 2
+    assert capsys.readouterr().err == (
+        "pvensemble: --insitu: there is no file 'gone.py', allowed: a Python script, or one of "
+        + ", ".join(shipped())
+        + "\n"
+    )
+
+
+def test_list_tells_of_every_shipped_pipeline_and_key(capsys):
+    assert main(["train", "--insitu", "list"]) == 0
+    text = capsys.readouterr().out
+    assert shipped() == sorted(p.stem for p in SHIPPED.glob("[a-z]*.py"))
+    for word in (*shipped(), "every=N", "seconds=T", "when=", "first=", "tensors=", "output="):
+        assert word in text
+
+
+# -- triggers --------------------------------------------------------------------------------------
+def fired(
+    trigger: Trigger, accuracy=lambda step: 0.0, seconds=lambda step: float(step)
+) -> list[int]:
+    """Return the steps 0 … 20 at which a trigger fires; every tenth is recorded."""
+    found = []
+    for step in range(21):
+        first, last = step == 0, step == 20
+        if trigger.may(step, recorded=step % 10 == 0, first=first, last=last):
+            edge = (first and trigger.first) or (last and trigger.last)
+
+            def columns(step=step):
+                return {"accuracy": np.array([0.0, accuracy(step)])}
+
+            if trigger.due(seconds(step), columns, edge=edge):
+                found.append(step)
+    return found
+
+
+def test_without_a_word_it_fires_where_tensors_are_recorded():
+    assert fired(Trigger()) == [0, 10, 20]
+
+
+def test_every():
+    assert fired(Trigger(every=8)) == [0, 8, 16, 20]
+    assert fired(Trigger(every=8, first=False, last=False)) == [0, 8, 16]
+    assert fired(Trigger(every=30, first=False, last=False)) == [0]
+    assert list(Trigger(every=8).steps(20)) == [0, 8, 16]
+
+
+def test_seconds_count_from_the_last_time():
+    assert fired(Trigger(seconds=7)) == [0, 7, 14, 20]
+    assert fired(Trigger(seconds=7, last=False), seconds=lambda s: 3.0 * s) == [
+        0,
+        3,
+        6,
+        9,
+        12,
+        15,
+        18,
+    ]
+
+
+def test_when_fires_as_it_becomes_true_and_again_after_it_was_not():
+    rises = Trigger(when="max(accuracy) > 0.5", first=False, last=False)
+    assert fired(rises, lambda s: s / 20) == [11]
+    twice = Trigger(when="accuracy > 0.5", first=False, last=False)
+    assert fired(twice, lambda s: s % 8 / 8) == [5, 13]
+
+
+def test_when_with_every_fires_while_it_holds():
+    both = Trigger(when="accuracy > 0.5", every=4, first=False, last=False)
+    assert fired(both, lambda s: s / 20) == [12, 16, 20]
+
+
+def test_metrics_that_come_later_are_not_yet_there_and_others_are_a_mistake():
+    assert fired(Trigger(when="test_accuracy > 0", first=False, last=False)) == []
+    with pytest.raises(ExpressionError, match="no column 'acuracy'; did you mean 'accuracy'"):
+        fired(Trigger(when="acuracy > 0"))
+
+
+# -- steps of several groups -----------------------------------------------------------------------
+def test_a_step_is_over_when_no_group_is_behind_it():
+    clock: Clock[str] = Clock([("a", 0), ("b", 0), ("c", None)])
+    clock.put("a", 0, "a0", 5)
+    assert list(clock.take()) == []
+    clock.put("a", 5, "a5", 10)
+    clock.put("b", 0, "b0", 10)
+    assert list(clock.take()) == [(0, [("a", "a0"), ("b", "b0")]), (5, [("a", "a5")])]
+    clock.put("b", 10, "b10", None)
+    assert list(clock.take()) == []
+    clock.put("a", 10, "a10", 20)
+    assert list(clock.take()) == [(10, [("b", "b10"), ("a", "a10")])]
+    clock.put("a", 20, "a20", None)
+    assert list(clock.take()) == [(20, [("a", "a20")])]
+
+
+# -- Cinema ----------------------------------------------------------------------------------------
+def test_an_index_goes_on_after_a_resume_and_forgets_what_is_done_again(tmp_path):
+    def add(index, step, **files):
+        index.add(step, {f"FILE_{k}": tmp_path / v for k, v in files.items()})
+
+    first = CinemaIndex(tmp_path)
+    add(first, 0, runs="a.vtp")
+    add(first, 10, runs="b.vtp")
+    add(first, 20, runs="c.vtp")
+    second = CinemaIndex(tmp_path)
+    add(second, 10, runs="d.vtp", plot="p,1.vtp")
+    with (tmp_path / "data.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows == [
+        {"timestep": "0", "FILE_runs": "a.vtp", "FILE_plot": ""},
+        {"timestep": "10", "FILE_runs": "d.vtp", "FILE_plot": "p,1.vtp"},
+    ]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.csv"]

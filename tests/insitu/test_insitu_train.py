@@ -1,0 +1,199 @@
+"""``pvensemble train --insitu``: ParaView in a plain Python process that trains."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from insitu_cases import STEPS, train
+from training_cases import differences, everything
+
+from pvensemble.store import Ensemble
+from pvensemble.store.table import cell_text
+
+pytestmark = pytest.mark.paraview
+
+PROBE = '''
+"""Notes what it is given."""
+import json
+from pathlib import Path
+from paraview import catalyst, simple as pv
+from pvensemble.insitu.settings import settings
+
+OPTIONS = {"word": ("none", "any word")}
+DRAWS = False
+options = catalyst.Options()
+runs = pv.TrivialProducer(registrationName="runs")
+tensors = pv.TrivialProducer(registrationName="tensors")
+reader = pv.EnsembleReader(registrationName="reader", FileName="/gone/other.pvens")
+
+def catalyst_execute(info):
+    found = {"step": info.timestep, "word": settings()["word"], "last": settings().last_step}
+    runs.UpdatePipeline(info.time)
+    tensors.UpdatePipeline(info.time)
+    reader.UpdatePipeline(info.time)
+    data = runs.GetClientSideObject().GetOutputDataObject(0)
+    accuracy = data.GetCellData().GetArray("validation_accuracy")
+    found["accuracy"] = [accuracy.GetValue(i) for i in range(data.GetNumberOfCells())]
+    blocks = tensors.GetClientSideObject().GetOutputDataObject(0)
+    found["blocks"] = {
+        blocks.GetMetaData(i).Get(blocks.NAME()):
+            int(blocks.GetBlock(i).GetFieldData().GetArray("step").GetValue(0))
+        for i in range(blocks.GetNumberOfBlocks())
+    }
+    own = reader.GetClientSideObject().GetOutputDataObject(0).GetCellData()
+    found["own"] = [own.GetArray("validation_accuracy").GetValue(i) for i in range(4)]
+    found["times"] = list(reader.TimestepValues) if len(reader.TimestepValues) else []
+    with (Path.cwd() / "seen.jsonl").open("a") as file:
+        file.write(json.dumps(found) + "\\n")
+
+def catalyst_finalize():
+    (Path.cwd() / "finalized").touch()
+'''
+FAILING = """
+from paraview import catalyst
+options = catalyst.Options()
+def catalyst_execute(info):
+    if info.timestep == 10:
+        raise ValueError("planted\\n  in two lines")
+"""
+
+
+def script(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text)
+    return name
+
+
+def seen(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "seen.jsonl").read_text().splitlines()]
+
+
+def rows(file: Path) -> list[dict]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> dict:
+    """All that is stored by a training without in situ."""
+    folder = tmp_path_factory.mktemp("plain")
+    assert train(folder).returncode == 0
+    return everything(folder / "e.pvens")
+
+
+def test_extracts_hold_what_the_store_holds(tmp_path, plain):
+    done = train(tmp_path, "--insitu", "extracts:plots=LossAccuracyGraph")
+    assert done.returncode == 0, done.stderr
+    assert "in situ" not in done.stderr
+    folder = tmp_path / "e.insitu" / "extracts"
+    ensemble = Ensemble.open(tmp_path / "e.pvens")
+    assert [int(row["timestep"]) for row in rows(folder / "data.csv")] == [0, 10, 20]
+    for row in rows(folder / "data.csv"):
+        step = int(row["timestep"])
+        table = rows(folder / row["FILE_table"])
+        assert [r["run_id"] for r in table] == ensemble.run_table()["run_id"].tolist()
+        for metric in ("train_loss", "validation_accuracy", "weight_norm:conv1.weight"):
+            curve = ensemble.curve(metric)
+            expected = curve.values[:, list(curve.steps).index(step)]
+            assert [r[metric] for r in table] == [cell_text(v) for v in expected]
+        assert {r["state"] for r in table} == {"COMPLETE" if step == 20 else "RUNNING"}
+        for name in ("FILE_runs", "FILE_LossAccuracyGraph"):
+            assert cells(folder / row[name]) > 0
+    assert differences(everything(tmp_path / "e.pvens"), plain) == []
+
+
+def cells(file: Path) -> int:
+    from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
+
+    reader = vtkXMLPolyDataReader()
+    reader.SetFileName(str(file))
+    reader.Update()
+    return reader.GetOutput().GetNumberOfCells()
+
+
+def test_a_script_sees_both_channels_and_its_readers_show_the_training(tmp_path, plain):
+    name = script(tmp_path, "probe.py", PROBE)
+    done = train(tmp_path, "--insitu", f"{name}:every=4,tensors=yes,word=a,b", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert "in situ" not in done.stderr
+    ensemble = Ensemble.open(tmp_path / "e.pvens")
+    accuracy = ensemble.curve("validation_accuracy")
+    found = seen(tmp_path)
+    assert [f["step"] for f in found] == [0, 4, 8, 12, 16, 20]
+    for f in found:
+        at = max(i for i, s in enumerate(STEPS) if s <= f["step"])
+        np.testing.assert_array_equal(f["accuracy"], accuracy.values[:, at])
+        assert f["own"] == f["accuracy"]
+        assert (f["word"], f["last"]) == ("a,b", 20)
+        assert {name.split("/")[0] for name in f["blocks"]} == {"g000", "g001"}
+        f["blocks"].pop("g000/probe.image", None)  # recorded once, at the first step
+        f["blocks"].pop("g001/probe.image", None)
+        assert {*f["blocks"].values()} == {f["step"]}
+        assert f["step"] in f["times"]
+    assert len(found[0]["blocks"]) == 20
+    assert (tmp_path / "finalized").exists()
+    assert ensemble.recorded_steps == [0, 10, 20]
+    assert differences(everything(tmp_path / "e.pvens"), plain) == []
+
+
+def test_a_script_that_fails_is_switched_off_and_the_others_go_on(tmp_path, plain):
+    script(tmp_path, "failing.py", FAILING)
+    script(tmp_path, "broken.py", "import gone_module\n")
+    name = script(tmp_path, "probe.py", PROBE)
+    arguments = [f"--insitu={n}:every=5" for n in ("failing.py", name, "broken.py")]
+    done = train(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "in situ" in line]
+    assert lines == [
+        "in situ pipeline 'broken' failed at step 0 and is switched off: ModuleNotFoundError: "
+        "No module named 'gone_module' (broken.py, line 1)",
+        "in situ pipeline 'failing' failed at step 10 and is switched off: ValueError: planted in "
+        "two lines (failing.py, line 6)",
+    ]
+    assert "Traceback" not in done.stderr
+    assert [f["step"] for f in seen(tmp_path)] == STEPS
+    assert differences(everything(tmp_path / "e.pvens"), plain) == []
+
+
+def test_a_filter_that_fails_is_reported_once(tmp_path):
+    text = PROBE.replace(
+        "def catalyst_execute(info):",
+        "boxes = pv.WeightBoxes(Input=reader, Layer='conv9')\n\n"
+        "def catalyst_execute(info):\n    boxes.UpdatePipeline(info.time)",
+    )
+    done = train(tmp_path, "--insitu", script(tmp_path, "probe.py", text))
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "in situ" in line]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("in situ pipeline 'probe' at step 0: Weight Boxes: ")
+    assert "conv9" in lines[0]
+    assert [f["step"] for f in seen(tmp_path)] == [0, 10, 20]
+
+
+def test_a_condition_that_names_no_column_switches_off(tmp_path):
+    name = script(tmp_path, "probe.py", PROBE)
+    done = train(
+        tmp_path,
+        f"--insitu={name}:when=validation_acuracy>0",
+        f"--insitu={name}:when=max(validation_accuracy)>0,word=b",
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        "'probe' is switched off: when: expression 'validation_acuracy>0': there is no column"
+        in (done.stderr)
+    )
+    assert [(f["step"], f["word"]) for f in seen(tmp_path)] == [(0, "b")]
+
+
+def test_resumed_with_other_pipelines(tmp_path):
+    first = train(tmp_path, "--set", "steps=20", "--insitu", "extracts:every=3", "--dry-run")
+    assert first.returncode == 0, first.stderr
+    done = train(tmp_path, "--insitu", "extracts:every=3")
+    assert done.returncode == 0, done.stderr
+    again = train(tmp_path, "--insitu", "extracts:every=7", "--resume")
+    assert again.returncode == 0, again.stderr
+    index = rows(tmp_path / "e.insitu" / "extracts" / "data.csv")
+    assert [int(row["timestep"]) for row in index] == [0, 3, 6, 9, 12, 15, 18, 20]
