@@ -31,6 +31,10 @@ class TrainingError(PVEnsembleError, RuntimeError):
     """Training cannot go on: a worker process died or failed."""
 
 
+class SteeringError(PVEnsembleError, ValueError):
+    """A request to a running training says something that cannot be done."""
+
+
 class StoreError(PVEnsembleError, OSError):
     """An ensemble on disk cannot be read or written."""
 

@@ -15,6 +15,7 @@ INDEX_FILE = "index.pvj"
 RUNS_FILE = "runs.csv"
 METRICS_DIR = "metrics"
 SURFACES_DIR = "surfaces"
+STEERING_DIR = "steering"
 TENSOR_SUFFIX = ".vtkhdf"
 SERIES_SUFFIX = ".vtkhdf.series"
 

@@ -4,6 +4,7 @@ from pvensemble.store.background import BackgroundWriter
 from pvensemble.store.ensemble import Ensemble
 from pvensemble.store.group import Group
 from pvensemble.store.group_writer import GroupWriter
+from pvensemble.store.log_records import Acknowledgement
 from pvensemble.store.networks import Reducible
 from pvensemble.store.records import (
     Checkpoint,
@@ -18,6 +19,7 @@ from pvensemble.store.surfaces import LossSurface
 from pvensemble.store.writer import EnsembleWriter
 
 __all__ = [
+    "Acknowledgement",
     "BackgroundWriter",
     "Checkpoint",
     "Curve",

@@ -15,6 +15,7 @@ import numpy as np
 
 from pvensemble.errors import StoreError
 from pvensemble.store.group_writer import GroupWriter
+from pvensemble.store.log_records import Acknowledgement
 from pvensemble.store.records import MergeEvent
 
 QUEUE_FULL = "the disk cannot keep up: the queue of steps to write was full"
@@ -35,6 +36,8 @@ class BackgroundWriter:
 
     Attributes
     ----------
+    max_pending
+        As given.
     skipped : list of (int, str)
         Steps whose tensors were not stored, and why.
     """
@@ -42,7 +45,7 @@ class BackgroundWriter:
     def __init__(self, group: GroupWriter, max_pending: int = 2, patience: float = 5.0) -> None:
         self.group = group
         self.skipped: list[tuple[int, str]] = []
-        self._max_pending = max_pending
+        self.max_pending = max_pending
         self._patience = patience
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"record-{group.name}")
         self._pending: list[tuple[Future, bool]] = []
@@ -89,20 +92,15 @@ class BackgroundWriter:
         self, positions: Sequence[int], state: str, *, step: int, reason: str = ""
     ) -> None:
         """As `GroupWriter.set_states`, in order with the steps; repeated while the disk is full."""
-        self._settle()
-        arguments = (list(positions), state)
-        with self._lock:
-            self._records.append(
-                (self.group.set_states, arguments, {"step": step, "reason": reason})
-            )
-        self._put(False, self._store_records)
+        self._record(self.group.set_states, list(positions), state, step=step, reason=reason)
 
     def add_merges(self, events: Sequence[MergeEvent]) -> None:
         """As `GroupWriter.add_merges`, in order with the steps; repeated while the disk is full."""
-        self._settle()
-        with self._lock:
-            self._records.append((self.group.add_merges, (list(events),), {}))
-        self._put(False, self._store_records)
+        self._record(self.group.add_merges, list(events))
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """As `GroupWriter.acknowledge`, likewise."""
+        self._record(self.group.acknowledge, said)
 
     def write_checkpoint(
         self, step: int, arrays: Mapping[str, np.ndarray], meta: Mapping | None = None
@@ -143,6 +141,12 @@ class BackgroundWriter:
         self.close()
 
     # -- private, in the trainer's thread -----------------------------------------------------
+    def _record(self, store: Callable, *arguments: object, **options: object) -> None:
+        self._settle()
+        with self._lock:
+            self._records.append((store, arguments, options))
+        self._put(False, self._store_records)
+
     def _put(self, has_tensors: bool, job: Callable, *arguments: object) -> None:
         self._pending.append((self._pool.submit(job, *arguments), has_tensors))
 
@@ -161,7 +165,7 @@ class BackgroundWriter:
     def _has_place(self) -> bool:
         """Whether a step fits into the queue; waits a little unless that was in vain before."""
         waiting = [future for future, has_tensors in self._pending if has_tensors]
-        if len(waiting) < self._max_pending:
+        if len(waiting) < self.max_pending:
             return True
         if not self._late:
             done, _ = wait(waiting, timeout=self._patience, return_when=FIRST_COMPLETED)

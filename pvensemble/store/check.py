@@ -11,6 +11,7 @@ from pvensemble.schema import (
     INDEX_FILE,
     RUNS_FILE,
     SERIES_SUFFIX,
+    STEERING_DIR,
     SURFACES_DIR,
     tensor_name,
 )
@@ -20,6 +21,7 @@ from pvensemble.store.files import is_temporary, read_file
 from pvensemble.store.group_index import GroupIndex
 from pvensemble.store.journal import parse
 from pvensemble.store.manifest import data_directory, manifest_path, read_manifest
+from pvensemble.store.steering import read_requests
 from pvensemble.store.surfaces import INDEX_SUFFIX, vouched_files
 from pvensemble.store.verified import read_verified
 
@@ -77,6 +79,8 @@ def check_ensemble(path: object) -> Report:
                 checker.group(entry)
             elif entry.name == SURFACES_DIR and entry.is_dir():
                 checker.surfaces(entry)
+            elif entry.name == STEERING_DIR and entry.is_dir():
+                checker.steering(entry)
             elif entry.name != RUNS_FILE and not is_temporary(entry.name):
                 checker.note(entry, "does not belong to the ensemble")
     return Report(checker.n_files, checker.n_bytes, tuple(checker.findings))
@@ -120,6 +124,11 @@ class _Checker:
             if path not in known and path.suffix != INDEX_SUFFIX:
                 unfinished = is_temporary(path.name)
                 self.note(path, "an unfinished write" if unfinished else "no index knows this file")
+
+    def steering(self, directory: Path) -> None:
+        for request in read_requests(directory):
+            if request.problem:
+                self.note(directory, f"a request that is not understood: {request.problem}")
 
     def _file(self, path: Path, entry: object) -> None:
         try:

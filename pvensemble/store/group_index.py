@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pvensemble.errors import CorruptFileError, StoreError
 from pvensemble.schema import PROBE_IMAGES, STATES, WAITING
+from pvensemble.store.log_records import Acknowledgement, StateChange
 from pvensemble.store.networks import Reducible, reducible_from_json
 from pvensemble.store.records import (
     HyperParameter,
@@ -112,6 +113,9 @@ class GroupIndex:
         In the order they were written.
     merges : list of MergeEvent
         In the order they were written.
+    changes : list of StateChange
+    acknowledged : list of Acknowledgement
+        Requests of the steering that concern the group, in the order they were dealt with.
     last_step : int
         Greatest step of any commit.
     """
@@ -135,7 +139,10 @@ class GroupIndex:
         self.checkpoints: list[tuple[int, FileEntry]] = []
         self.merges: list[MergeEvent] = []
         self.attempts: list[dict] = []
+        self.changes: list[StateChange] = []
+        self.acknowledged: list[Acknowledgement] = []
         self.last_step = 0
+        self._clock = 0.0
 
     def apply(self, record: Mapping, *, path: object) -> None:
         """Add the next record.
@@ -153,6 +160,8 @@ class GroupIndex:
                 handler = getattr(self, "_" + record["type"], None)
                 if handler is not None and record["type"] in KNOWN_RECORDS:
                     handler(record)
+            when = record.get("time") or record.get("attempt", {}).get("time")
+            self._clock = float(when or self._clock)
         except (StoreError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise CorruptFileError(
                 f"{path}: record {self.count} of the index is not understood ({error!r}); "
@@ -220,6 +229,14 @@ class GroupIndex:
             if not 0 <= first <= last < len(self.runs):
                 raise ValueError(f"runs {first} to {last} of {len(self.runs)}")
             self.states[first : last + 1] = [state] * (last + 1 - first)
+        when = float(record.get("time", self._clock))  # not there before release 0.2
+        positions = tuple((int(first), int(last)) for first, last in record["runs"])
+        self.changes.append(StateChange(when, state.state, state.step, state.reason, positions))
+
+    def _steering(self, record: Mapping) -> None:
+        said = Acknowledgement.from_json(record)
+        self.layers = list(said.layers) or self.layers
+        self.acknowledged.append(said)
 
     def _skip(self, record: Mapping) -> None:
         self.skipped.append((int(record["step"]), str(record["reason"])))
@@ -259,4 +276,4 @@ class GroupIndex:
         )
 
 
-KNOWN_RECORDS = frozenset({"attempt", "commit", "state", "skip", "checkpoint", "merge"})
+KNOWN_RECORDS = frozenset({"attempt", "commit", "state", "skip", "checkpoint", "merge", "steering"})

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from pvensemble.errors import CorruptFileError, StoreError, did_you_mean
-from pvensemble.schema import INDEX_FILE, STATES
+from pvensemble.schema import INDEX_FILE, PROBE_IMAGES, STATES
 from pvensemble.store.derived import write_series
 from pvensemble.store.files import is_temporary
 from pvensemble.store.group_index import GroupIndex, runs_to_ranges
 from pvensemble.store.images import arrays_image, read_arrays
 from pvensemble.store.journal import Journal
+from pvensemble.store.log_records import Acknowledgement
 from pvensemble.store.records import Checkpoint, LayerInfo, MergeEvent, RunInfo, merge_to_json
 from pvensemble.store.staging import new_rows, stage_file, stage_rows, stage_tensor
 from pvensemble.store.verified import read_verified
@@ -95,6 +96,16 @@ class GroupWriter:
     def states(self) -> list[str]:
         """State of each run."""
         return [s.state for s in self._index.states]
+
+    @property
+    def acknowledged(self) -> list[Acknowledgement]:
+        """Requests that were dealt with."""
+        return list(self._index.acknowledged)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether `PROBE_IMAGES` are stored."""
+        return PROBE_IMAGES in self._index.tensors
 
     @property
     def metric_steps(self) -> dict[str, int]:
@@ -187,6 +198,7 @@ class GroupWriter:
             "state": state,
             "step": self._check_step(step),
             "reason": str(reason),
+            "time": round(time.time(), 3),
         }
         with self._lock:
             self._append(record)
@@ -211,6 +223,16 @@ class GroupWriter:
                 )
             if fresh:
                 self._append({"type": "merge", "events": [merge_to_json(e) for e in fresh]})
+        self._on_commit()
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """Record what became of a request; once for each request.
+
+        Its ``layers`` are announced from then on.
+        """
+        with self._lock:
+            if all(done.request != said.request for done in self._index.acknowledged):
+                self._append(said.to_json())
         self._on_commit()
 
     def skip(self, step: int, reason: str) -> None:

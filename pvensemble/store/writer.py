@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pvensemble import __version__
@@ -96,13 +97,7 @@ class EnsembleWriter:
                 f"its directory {directory.name}"
             )
         writer = cls.open(path)
-        writer.manifest = Manifest(
-            writer.manifest.name,
-            writer.manifest.sessions + manifest.sessions,
-            writer.manifest.hyper_parameters + manifest.hyper_parameters,
-            writer.manifest.provenance,
-            writer.manifest.schema_version,
-        )
+        writer.announce(manifest.sessions, manifest.hyper_parameters)
         return writer
 
     @classmethod
@@ -115,6 +110,16 @@ class EnsembleWriter:
             As `Ensemble.open`.
         """
         return cls(*find_ensemble(path))
+
+    def announce(
+        self, sessions: Sequence[SessionInfo], hyper_parameters: Sequence[HyperParameter]
+    ) -> None:
+        """Say what groups to come refer to; what the manifest has not is kept with them."""
+        self.manifest = replace(
+            self.manifest,
+            sessions=(*self.manifest.sessions, *sessions),
+            hyper_parameters=(*self.manifest.hyper_parameters, *hyper_parameters),
+        )
 
     @property
     def group_names(self) -> list[str]:

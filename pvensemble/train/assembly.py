@@ -7,15 +7,16 @@ part of a checkpoint, so that no run has to go back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from pvensemble import schema
 from pvensemble.errors import CorruptFileError
 from pvensemble.store import MergeEvent
 from pvensemble.store.records import merge_from_json, merge_to_json
-from pvensemble.train.executors.events import Report
+from pvensemble.train.executors.events import Era, Report
 
 
 @dataclass
@@ -47,12 +48,17 @@ class Assembly:
     ----------
     stops
         All stops, ascending.
+    earlier
+        What they were before they were changed.
     """
 
-    def __init__(self, n_runs: int, stops: Iterable[int]) -> None:
+    def __init__(self, n_runs: int, stops: Iterable[int], earlier: Iterable[Era] = ()) -> None:
         self._n_runs = n_runs
         self._gone = np.zeros(n_runs, bool)
-        self._left = list(stops)
+        self._repeated: dict[int, dict[tuple[str, str], np.ndarray]] = {}
+        self._stops = list(stops)
+        self._earlier = list(earlier)
+        self._left = list(self._stops)
         self._pending: dict[int, Stop] = {}
 
     @property
@@ -69,6 +75,23 @@ class Assembly:
     def n_bytes(self) -> int:
         """Bytes of the tensors that wait."""
         return sum(t.nbytes for stop in self._pending.values() for t in stop.tensors.values())
+
+    @property
+    def reached(self) -> int:
+        """First step of which no run has reported anything."""
+        reported = [stop for stop in self._stops if stop not in self._left] + list(self._pending)
+        return max(reported, default=-1) + 1
+
+    def change(self, era: Era, stops: Iterable[int]) -> None:
+        """Go on with other stops from ``era.until`` on, which no run has passed."""
+        self._earlier.append(era)
+        self._stops = list(stops)
+        self._left = _changed(self._left, era.until, self._stops)
+
+    @property
+    def gone(self) -> frozenset[int]:
+        """Runs that are waited for no more."""
+        return frozenset(np.flatnonzero(self._gone).tolist())
 
     def finish(self) -> None:
         """Take every stop as complete: the store has them all."""
@@ -102,12 +125,22 @@ class Assembly:
         stop.arrived[where] = True
         return self._complete()
 
-    def drop(self, position: int) -> list[tuple[int, Stop]]:
+    def drop(
+        self, position: int, last: Mapping[tuple[str, str], np.ndarray] | None = None
+    ) -> list[tuple[int, Stop]]:
         """Wait for a run no more; return the stops that are complete now, in order.
 
-        Where it has not reported, its metrics are NaN and its tensors 0.
+        Where it has not reported, its metrics are NaN and its tensors 0; with ``last``, its tensors
+        are those that it reported last, except for gradients.
+
+        Parameters
+        ----------
+        last
+            The tensors of the last stop that is complete, by layer and kind.
         """
         self._gone[position] = True
+        if last is not None:
+            self._repeated[position] = dict(last)
         return self._complete()
 
     def _complete(self) -> list[tuple[int, Stop]]:
@@ -117,6 +150,8 @@ class Assembly:
             if not (stop.arrived | self._gone).all():
                 break
             self._pending.pop(self._left[0], None)
+            for position, last in self._repeated.items():
+                _repeat(stop, position, last)
             complete.append((self._left.pop(0), stop))
         return complete
 
@@ -136,7 +171,8 @@ class Assembly:
             names = {"metrics": list(stop.metrics), "tensors": [list(k) for k in stop.tensors]}
             merges = [merge_to_json(event) for event in stop.merges]
             described.append({"step": step, **names, "merges": merges})
-        return arrays, {"left": list(self._left), "stops": described}
+        era = len(self._earlier)
+        return arrays, {"left": list(self._left), "stops": described, "era": era}
 
     def restore(self, arrays: dict[str, np.ndarray], meta: dict) -> None:
         """Go back to what :meth:`save` returned.
@@ -147,8 +183,12 @@ class Assembly:
             When it does not belong to this group.
         """
         left = [int(s) for s in meta["left"]]
-        if left != self._left[len(self._left) - len(left) :]:
+        eras = [*(era.stops for era in self._earlier), tuple(self._stops)]
+        first = int(meta.get("era", 0))
+        if first >= len(eras) or left != list(eras[first][len(eras[first]) - len(left) :]):
             raise CorruptFileError("the checkpoint's steps are not those of this configuration")
+        for era, stops in zip(self._earlier[first:], eras[first + 1 :]):
+            left = _changed(left, era.until, stops)
         self._left = left
         for number, description in enumerate(meta["stops"]):
             stop = Stop(arrays[f"stop{number}/arrived"].astype(bool))
@@ -159,3 +199,19 @@ class Assembly:
                 stop.tensors[tuple(key)] = np.array(arrays[f"stop{number}/tensor{i}"])
             stop.merges += map(merge_from_json, description.get("merges", ()))
             self._pending[int(description["step"])] = stop
+
+
+def _changed(left: list[int], step: int, stops: Iterable[int]) -> list[int]:
+    """Return the stops that are left when they are others from a step on."""
+    return [s for s in left if s < step] + [s for s in stops if s >= step]
+
+
+def _repeat(stop: Stop, position: int, last: dict[tuple[str, str], np.ndarray]) -> None:
+    """Give a run that was stopped the tensors that it had last, or note those that it has."""
+    for key, values in stop.tensors.items():
+        if stop.arrived[position]:
+            last[key] = values[position].copy()
+        elif key in last and key[1] != schema.GRADIENT:
+            values[position] = last[key]
+        elif key[1] == schema.FILTER_GROUP:  # nothing known of it: no filter is merged
+            values[position] = np.arange(values.shape[1])

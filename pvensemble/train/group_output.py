@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
 from pvensemble import schema
 from pvensemble.errors import CorruptFileError
-from pvensemble.store import BackgroundWriter, GroupWriter
+from pvensemble.store import Acknowledgement, BackgroundWriter, GroupWriter
 from pvensemble.train.assembly import Assembly, Stop
 from pvensemble.train.checkpoint import pack, states_of, unpack
 from pvensemble.train.executors.events import (
@@ -23,10 +24,11 @@ from pvensemble.train.executors.events import (
     Saved,
 )
 from pvensemble.train.observer import GroupWatch, ObservedGroup, Observer
+from pvensemble.train.stored_runs import newest_tensors
 
 PENDING_BYTES = 2**30
 """Memory that recorded steps may take while they wait for the disk."""
-_ENDED = (schema.COMPLETE, schema.DIVERGED, schema.FAILED)
+_ENDED = (schema.COMPLETE, schema.PRUNED, schema.DIVERGED, schema.FAILED)
 METRICS_SECONDS = 2.0
 """Metrics of steps without tensors wait for a commit at most this long."""
 
@@ -63,18 +65,21 @@ class GroupOutput:
         self.job, self.writer, self._reopen = job, writer, reopen
         if not writer.parameters:  # a group of an earlier release that did not store networks
             job.schedule = replace(job.schedule, networks=())
-        self._images = None if writer.recorded_steps else images
+        self._images = None if writer.has_images else images
         self._images_at: int | None = None
         self._replaced = frozenset(replaced)
         self.states = list(writer.states)
         self.bytes_written = self.n_merged = 0
         self._background: BackgroundWriter | None = None
+        self._skipped: list[tuple[int, str]] = []
         self._metrics: dict[str, list] = {}
         self._held_since: float | None = None
         self._saved: dict[int, RunState] = {}
         self._step = 0
         self._changed = False
-        self._assembly = Assembly(len(job.settings), job.schedule.stops)
+        self._begun: set[int] = set()
+        self._watch: GroupWatch | None = None
+        self._assembly = Assembly(len(job.settings), job.schedule.stops, job.earlier)
         checkpoint = writer.read_checkpoint()
         if self._all_stored():
             self._assembly.finish()
@@ -83,13 +88,10 @@ class GroupOutput:
                 job.states = unpack(checkpoint.arrays, checkpoint.meta, self._assembly)
             except CorruptFileError as error:
                 raise CorruptFileError(f"{writer.path}: {error}") from error
-        failed = [p for p, s in enumerate(self.states) if s == schema.FAILED]
-        self._complete = [stop for p in failed for stop in self._assembly.drop(p)]
-        job.positions = tuple(
-            p
-            for p in range(len(job.settings))
-            if p not in failed and self._assembly.next_stop(p) is not None
-        )
+        self._complete: list[tuple[int, Stop]] = []
+        self._drop([p for p, s in enumerate(self.states) if s == schema.FAILED])
+        self._drop([p for p, s in enumerate(self.states) if s == schema.PRUNED], repeat=True)
+        self._set_positions()
         self._watch = self._watched_by(observer) if observer else None
         writer.close()
 
@@ -127,16 +129,20 @@ class GroupOutput:
     @property
     def skipped(self) -> list[tuple[int, str]]:
         """Recorded steps whose tensors were not stored, and why."""
-        return list(self._background.skipped) if self._background else []
+        return self._skipped + (self._background.skipped if self._background else [])
+
+    @property
+    def next_step(self) -> int:
+        """First step that no run of the group has measured."""
+        steps = [min(s.step, self.job.schedule.steps) for s in self.job.states.values()]
+        return max(self._assembly.reached, *steps, 0)
 
     def start(self, positions: tuple[int, ...]) -> None:
         """Note that runs began; without any, store what a killed trainer left complete."""
         if self._background is None:
-            values = [np.prod(x.tensor_shape(k)) for x in self.job.layers for k in x.kinds]
-            n_bytes = 4 * len(self.job.settings) * int(sum(values))
-            pending = min(64, max(2, PENDING_BYTES // max(1, n_bytes)))
             self.writer = self._reopen(self.writer.name)
-            self._background = BackgroundWriter(self.writer, max_pending=pending)
+            self._background = BackgroundWriter(self.writer, max_pending=self._most_pending())
+        self._begun.update(positions)
         self._set([p for p in positions if self.states[p] == schema.WAITING], schema.RUNNING, 0)
         self._commit_all()
 
@@ -147,11 +153,7 @@ class GroupOutput:
     def fail(self, event: Failed) -> None:
         """Note that nothing more comes of a run; commit the stops that waited for it alone."""
         self._set([event.position], schema.FAILED, event.step, event.reason)
-        self._saved.pop(event.position, None)
-        self._changed = True
-        self._complete += self._assembly.drop(event.position)
-        if self._watch:
-            self._watch.drop(event.position)
+        self._drop([event.position])
         self._commit_all()
 
     def report(self, event: Report) -> None:
@@ -194,7 +196,9 @@ class GroupOutput:
         if self._background is None or self.done or not (self._saved or self._changed):
             return
         self.flush_metrics(force=True)
-        arrays, meta = pack(list(self._saved.values()), self._assembly)
+        waiting = set(self.job.positions) - self._begun  # of a group that others have begun
+        kept = {p: state for p, state in self.job.states.items() if p in waiting}
+        arrays, meta = pack(list({**kept, **self._saved}.values()), self._assembly)
         self._saved, self._changed = {}, False
         self._background.write_checkpoint(self._step, arrays, meta)
 
@@ -216,9 +220,86 @@ class GroupOutput:
                 self.flush_metrics(force=True)
                 self._background.close()
         finally:
+            self._skipped, self._background = self.skipped, None
+            self.job.positions = () if self.done else self.job.positions
             self.writer.close()
 
+    # -- steering: no run is at work ------------------------------------------------------------
+
+    def hold(self) -> None:
+        """After the executor was stopped: let the job be what is left to train."""
+        self.job.states = {**self.job.states, **self.recall()}
+        self._begun.clear()
+        self._set_positions()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep the group open for writing within a ``with``, also before its runs start."""
+        closed = self._background is None
+        if closed:
+            self.start(())
+        try:
+            yield
+        finally:
+            if closed:
+                self.close()
+
+    def stop_runs(self, positions: Sequence[int], reason: str) -> dict[int, int]:
+        """End runs; return the steps at which they are, by position."""
+        steps = {p: self.job.states[p].step if p in self.job.states else 0 for p in positions}
+        for position, step in steps.items():
+            self._set([position], schema.PRUNED, step, reason)
+        self._background.flush()
+        self._drop(positions, repeat=True)
+        self._set_positions()
+        self._commit_all()
+        return steps
+
+    def change(self, job: Job, images: np.ndarray | None) -> None:
+        """Go on with a job that records something else.
+
+        Parameters
+        ----------
+        images
+            As of the class, for the kinds that are recorded now.
+        """
+        self.job = job
+        self._assembly.change(job.earlier[-1], job.schedule.stops)
+        self._changed = True
+        self._background.max_pending = self._most_pending()
+        if self._images is None and not self.writer.has_images:
+            self._images = images
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """Store what became of a request; it is durable on return, unless the disk is full."""
+        self._background.acknowledge(said)
+        self._background.flush()
+
     # -- private -------------------------------------------------------------------------------
+
+    def _drop(self, positions: Collection[int], *, repeat: bool = False) -> None:
+        """Wait for runs no more; with ``repeat``, their tensors stay as they were last."""
+        known = repeat and positions and not self._assembly.done
+        last = newest_tensors(self.writer.path, positions) if known else {}
+        for position in positions:
+            self._changed = True
+            self._saved.pop(position, None)
+            self._complete += self._assembly.drop(position, last.get(position))
+            if self._watch:
+                self._watch.drop(position)
+
+    def _set_positions(self) -> None:
+        gone = self._assembly.gone
+        left = (p for p in range(len(self.job.settings)) if p not in gone)
+        self.job.positions = tuple(p for p in left if self._assembly.next_stop(p) is not None)
+        active = set(self.job.positions)
+        self.job.states = {p: state for p, state in self.job.states.items() if p in active}
+
+    def _most_pending(self) -> int:
+        """Return how many recorded steps may wait for the disk."""
+        values = [np.prod(x.tensor_shape(k)) for x in self.job.layers for k in x.kinds]
+        n_bytes = 4 * len(self.job.settings) * int(sum(values))
+        return min(64, max(2, PENDING_BYTES // max(1, n_bytes)))
 
     def _all_stored(self) -> bool:
         """Tell whether the group had ended before; its last commit comes before the states."""
@@ -256,7 +337,7 @@ class GroupOutput:
 
     def _first_images(self, step: int) -> dict[tuple[str, str], np.ndarray]:
         """Return the probe images until a step with them is stored or waits to be."""
-        skipped = {s for s, _ in self._background.skipped}
+        skipped = {s for s, _ in self.skipped}
         if self._images is None or (self._images_at is not None and self._images_at not in skipped):
             return {}
         self._images_at = step

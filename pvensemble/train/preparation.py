@@ -11,7 +11,8 @@ import torch
 
 from pvensemble import schema
 from pvensemble.errors import DataError
-from pvensemble.store import Ensemble, EnsembleWriter, GroupWriter, LayerInfo, RunInfo
+from pvensemble.store import Ensemble, EnsembleWriter, GroupWriter, RunInfo
+from pvensemble.train.added import added_specs, sessions_added
 from pvensemble.train.config import RunSpec, TrainConfig
 from pvensemble.train.data import load_data
 from pvensemble.train.executors import choose
@@ -23,6 +24,7 @@ from pvensemble.train.provenance import (
     check_same,
     hyper_parameters,
     provenance,
+    session_info,
     session_infos,
 )
 from pvensemble.train.recording import network_shapes, schedule_of, unrecorded
@@ -127,9 +129,13 @@ def open_ensemble(
     writer = EnsembleWriter.open(path)
     check_same(writer.manifest.provenance, config, path)
     known = {s.run_id: s for s in specs}
+    ensemble = Ensemble.open(path)
+    for request, session in sessions_added(config, ensemble):
+        writer.announce([session_info(session)], ())
+        known.update({s.run_id: s for s in added_specs(config, request, known)})
     left = dict(known)
     groups: list[Members] = []
-    for group in Ensemble.open(path).groups:
+    for group in ensemble.groups:
         if any(run.run_id not in known for run in group.runs):
             continue
         failed = {p for p, s in enumerate(group.index.states) if s.state == schema.FAILED}
@@ -148,7 +154,7 @@ def open_group(
     if name is not None:
         return writer.open_group(name)
     runs = [RunInfo(s.run_id, s.params, s.settings.seed, s.session, s.run_index) for s in members]
-    layers = [LayerInfo(x.name, x.type, x.shape, x.kinds) for x in job.layers]
+    layers = [layer.info for layer in job.layers]
     parameters = job.parameters if job.schedule.networks else None
     return writer.create_group(runs, layers, parameters=parameters, reducible=job.reducible)
 

@@ -12,7 +12,7 @@ import torch
 
 from pvensemble.errors import ConfigError
 from pvensemble.store import HyperParameter, SessionInfo
-from pvensemble.train.config import TrainConfig, to_dict
+from pvensemble.train.config import SessionConfig, TrainConfig, to_dict
 from pvensemble.train.config.keys import columns
 
 _PLACES = ("text", "overrides", "file", "data.dir", "model.path", "train.engine")
@@ -39,10 +39,13 @@ def provenance(config: TrainConfig, device: str, engine: str) -> dict:
 
 def session_infos(config: TrainConfig) -> list[SessionInfo]:
     """Return the sessions as the store describes them."""
-    return [
-        SessionInfo(s.name, s.color, json.loads(json.dumps(to_dict(s), default=str)))
-        for s in config.sessions
-    ]
+    return [session_info(session) for session in config.sessions]
+
+
+def session_info(session: SessionConfig) -> SessionInfo:
+    """Return one session as the store describes it."""
+    space = json.loads(json.dumps(to_dict(session), default=str))
+    return SessionInfo(session.name, session.color, space)
 
 
 def hyper_parameters(config: TrainConfig) -> list[HyperParameter]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pvensemble import schema
 from pvensemble.errors import ConfigError, did_you_mean
+from pvensemble.store import LayerInfo
 from pvensemble.train.config import RecordConfig, TrainConfig
 from pvensemble.train.gram import gram_shape
 from pvensemble.train.taps import examine
@@ -50,6 +51,11 @@ class RecordedLayer:
     overwritten: bool = False
     n_probe: int = 0
     n_activations: int = 0
+
+    @property
+    def info(self) -> LayerInfo:
+        """What the store says of it."""
+        return LayerInfo(self.name, self.type, self.shape, self.kinds)
 
     @property
     def weight(self) -> str:

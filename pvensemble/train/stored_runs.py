@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+import numpy as np
+
+from pvensemble import schema
 from pvensemble.errors import ConfigError
+from pvensemble.store import Group
 from pvensemble.train.config import RunSpec, load_config, read_config
 from pvensemble.train.config.model_options import is_user_model
 from pvensemble.train.provenance import differences
@@ -52,3 +57,24 @@ def stored_runs(stored: Mapping, path: object, file: str | None = None) -> dict[
             "itself; give the configuration that it was trained with: --config FILE"
         )
     return {spec.run_id: spec for spec in specs}
+
+
+def newest_tensors(
+    directory: Path, positions: Iterable[int]
+) -> dict[int, dict[tuple[str, str], np.ndarray]]:
+    """Return the tensors of runs of a group that were stored last, by position, layer and kind.
+
+    Raises
+    ------
+    CorruptFileError
+        A file is missing or is not the one that was written.
+    """
+    group = Group(directory)
+    group.refresh()
+    newest: dict[int, dict] = {position: {} for position in positions}
+    for (layer, kind), steps in group.index.tensors.items():
+        if (layer, kind) != schema.PROBE_IMAGES:
+            values = group.filters(layer, kind, max(steps))
+            for position, own in newest.items():
+                own[layer, kind] = values[position].copy()
+    return newest

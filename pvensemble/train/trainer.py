@@ -9,18 +9,12 @@ from pvensemble import schema
 from pvensemble.errors import ConfigError, TrainingError
 from pvensemble.train.config import TrainConfig
 from pvensemble.train.executors import choose
-from pvensemble.train.group_output import GroupOutput
-from pvensemble.train.observer import Observer, observed
-from pvensemble.train.preparation import (
-    load_all_data,
-    make_job,
-    open_ensemble,
-    open_group,
-    shown_images,
-    training_engine,
-)
+from pvensemble.train.observer import Observer
+from pvensemble.train.opening import Opener
+from pvensemble.train.preparation import load_all_data, open_ensemble, training_engine
 from pvensemble.train.progress import Progress
 from pvensemble.train.search import sample_runs
+from pvensemble.train.steering import Steering
 from pvensemble.train.training import Training, TrainResult
 
 
@@ -72,15 +66,11 @@ def train(
     writer, groups = open_ensemble(
         config, specs, path, resume, device=chosen.description, engine=engine.name
     )
-    outputs: list[GroupOutput] = []
     try:
-        for number, members in enumerate(groups):
-            job = observed(make_job(config, members.specs, number, data, engine), observer)
-            group = open_group(writer, job, members.specs, members.name)
-            images = shown_images(config, job, data)
-            output = GroupOutput(job, group, writer.open_group, images, members.replaced, observer)
-            outputs.append(output)
-        training = Training(on_progress, stop, in_step=observer is not None)
+        opener = Opener(config, writer, data, data_dir, engine, observer)
+        outputs = [opener.open(members) for members in groups]
+        steering = Steering(opener)
+        training = Training(on_progress, stop, in_step=observer is not None, steering=steering)
         if observer is not None:
             observer.begin(path, [output.observed for output in outputs])
         training.run(chosen, outputs)

@@ -15,6 +15,7 @@ from pvensemble.train.executors.events import (
     Event,
     Failed,
     Glance,
+    Job,
     Message,
     Report,
     RunState,
@@ -24,6 +25,7 @@ from pvensemble.train.executors.events import (
 )
 from pvensemble.train.group_output import GroupOutput
 from pvensemble.train.progress import Progress, Speed
+from pvensemble.train.steering import Steering
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,8 @@ class Training:
         See there.
     in_step
         Let all groups advance together.
+    steering
+        Asked about once a second whether there is something to do; None when nobody steers.
     """
 
     def __init__(
@@ -79,8 +83,11 @@ class Training:
         stop: Callable[[], bool] = lambda: False,
         *,
         in_step: bool = False,
+        steering: Steering | None = None,
     ) -> None:
         self._on_progress, self._stop, self._in_step = on_progress, stop, in_step
+        self._steering = steering
+        self._stopped = False
         self._outputs: list[GroupOutput] = []
         self._open: dict[int, GroupOutput] = {}
         self._control = Control(self._watch, self._recall)
@@ -99,24 +106,51 @@ class Training:
     @property
     def stopped(self) -> bool:
         """Whether it was asked to stop."""
-        return self._control.stop
+        return self._stopped
 
     def run(self, executor, outputs: Sequence[GroupOutput]) -> None:
         """Train what is left of some groups; what was reported is stored, whatever happens."""
+        outputs = list(outputs)
         self._outputs += outputs
         self._open = {o.job.group: o for o in outputs if not o.done}
-        self._before += sum(o.done_steps for o in outputs)
+        said: set[str] = set()
+        try:
+            while True:
+                self._prepare(outputs)
+                jobs = [o.job for o in self._open.values()]
+                notes = dict.fromkeys(note for job in jobs for note in job.notes)
+                for note in [n for n in notes if n not in said]:
+                    said.add(note)
+                    self._say(note)
+                    self._show()
+                self._go_on(executor, jobs)
+                if self._stopped or not (self._steering and self._steering.due(now=True)):
+                    break
+                for output in self._open.values():
+                    output.hold()
+        finally:
+            for output in list(self._open.values()):
+                self._close(output)
+        self._show()
+
+    def _prepare(self, outputs: list[GroupOutput]) -> None:
+        """Do what was asked of the training; close groups in which nothing is left to do."""
+        for output in self._steering.apply(outputs, self._say) if self._steering else ():
+            outputs.append(output)
+            self._outputs.append(output)
+            self._open[output.job.group] = output
+        for output in list(self._open.values()):
+            if not output.job.positions:  # or a killed trainer left nothing but the last commits
+                output.start(())
+                self._close(output)
         self._done_earlier += self._control.done
         self._control = Control(self._watch, self._recall)
         self._control.in_step = self._in_step
-        for output in list(self._open.values()):
-            if not output.job.positions:  # a killed trainer left nothing but the last commits
-                output.start(())
-                self._close(output)
-        jobs = [o.job for o in self._open.values()]
-        for note in dict.fromkeys(note for job in jobs for note in job.notes):
-            self._say(note)
-            self._show()
+        self._before = sum(o.done_steps for o in self._outputs) - self._done_earlier
+
+    def _go_on(self, executor, jobs: Sequence[Job]) -> None:
+        """Run the executor until it is done or stopped."""
+        self._last_save, self._saving_since = time.monotonic(), None
         events = executor.run(jobs, self._control)
         try:
             for event in events:
@@ -124,9 +158,6 @@ class Training:
                 self._handle(event)
         finally:
             events.close()
-            for output in list(self._open.values()):
-                self._close(output)
-        self._show()
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Message):
@@ -183,9 +214,11 @@ class Training:
         if now - self._look < PROGRESS_SECONDS:
             return
         self._look = now
-        if not control.stop and self._stop():
-            control.stop = True
+        if not self._stopped and self._stop():
+            self._stopped = control.stop = True
             self._say("stopping: keeping the state of every run")
+        if self._steering and self._steering.due():
+            control.stop = True
         if now - self._last_save > self._interval and self._saving_since is None:
             control.save += 1
             self._saving_since = now
@@ -229,7 +262,7 @@ class Training:
             path=path,
             n_runs=sum(len(o.own_states) for o in self._outputs),
             states=self._states(),
-            interrupted=self._control.stop and not all(o.done for o in self._outputs),
+            interrupted=self._stopped and not all(o.done for o in self._outputs),
             run_steps=self._run_steps,
             seconds=time.monotonic() - self._begin,
             skipped=tuple(self._skipped),

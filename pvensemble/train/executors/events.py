@@ -43,6 +43,23 @@ class RunState:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Era:
+    """What was recorded of a group before it was changed.
+
+    Attributes
+    ----------
+    until
+        First step that the change concerns.
+    stops
+        All stops of the schedule before the change.
+    """
+
+    until: int
+    layers: tuple[RecordedLayer, ...]
+    stops: tuple[int, ...]
+
+
 @dataclass
 class Job:
     """The runs of one group, or a share of them.
@@ -65,6 +82,9 @@ class Job:
         Shapes of what `schema.NETWORK` tensors hold, by name.
     reducible
         Layers in which runs may merge filters; () when no run of the group does.
+    earlier
+        What was recorded before it was changed while the group trained, in order; ``layers`` and
+        ``schedule`` are the newest.
     """
 
     group: int
@@ -81,6 +101,11 @@ class Job:
     engine: str = "torch"
     parameters: dict[str, tuple[int, ...]] = field(default_factory=dict)
     reducible: tuple[Reducible, ...] = ()
+    earlier: tuple[Era, ...] = ()
+
+    def layers_at(self, step: int) -> tuple[RecordedLayer, ...]:
+        """Return the layers that are recorded at a step."""
+        return next((era.layers for era in self.earlier if step < era.until), self.layers)
 
     @property
     def optimizer(self) -> str:

@@ -36,7 +36,7 @@ from pvensemble.train.optimizers import (
     subtract,
 )
 from pvensemble.train.probing import Measured, Probing
-from pvensemble.train.recording import as_recorded, network_vector
+from pvensemble.train.recording import RecordedLayer, as_recorded, network_vector
 from pvensemble.train.reduction import Reduction
 from pvensemble.train.schedules import lr_at, reduce_steps
 
@@ -66,9 +66,6 @@ class OneRun:
         multiplier = float(settings.bias_lr_multiplier)
         self._factors = [multiplier if is_bias(n) else 1.0 for n in self.names]
         self._fused = settings.optimizer == "sgd"
-        self._by_patches = by_patches(job.layers, self.model, settings, data.device)
-        self._probing = Probing(job.layers, self._by_patches)
-        self._taps = self._probing.taps(self.model)
         self._random = draws_random_numbers(self.model, settings.model.name)
         self._reduction = Reduction(job.reducible)
         self._merging: FilterMerging | None = None
@@ -88,9 +85,18 @@ class OneRun:
         self._native = self._compiled()
         self.step, self.diverged, self.reason = 0, -1, ""
         self._rows: list[tuple[float, float]] = []
+        state = job.states.get(position)
+        self._observe(job.layers_at(state.step if state else 0))
+        if state:
+            self._restore(state)
+
+    def _observe(self, layers: tuple[RecordedLayer, ...]) -> None:
+        """Record these layers from now on."""
+        self._layers = layers
+        self._by_patches = by_patches(layers, self.model, self.settings, self.data.device)
+        self._probing = Probing(layers, self._by_patches)
+        self._taps = self._probing.taps(self.model)
         self._frozen: dict[tuple[str, str], np.ndarray] = {}
-        if position in job.states:
-            self._restore(job.states[position])
 
     def _compiled(self) -> Engine | None:
         """Return what the compiled engine needs of the network as it is now."""
@@ -219,6 +225,8 @@ class OneRun:
             schema.TRAIN_LOSS: (steps, rows[:, :1]),
             schema.TRAIN_ACCURACY: (steps, rows[:, 1:]),
         }
+        if self.job.layers_at(stop) is not self._layers:
+            self._observe(self.job.layers_at(stop))
         recorded, measured = stop in schedule.recorded, stop in schedule.measured
         probed = self._evaluate(metrics, measured)
         tensors = self._tensors(probed) if measured else {}
@@ -300,7 +308,7 @@ class OneRun:
             return {key: value.copy() for key, value in self._frozen.items()}
         named = dict(self.model.named_parameters())
         tensors = {}
-        for layer in self.job.layers:
+        for layer in self._layers:
             for kind in layer.kinds:
                 if kind == schema.FILTER_GROUP:
                     standing = self._reduction.standing[layer.name][None]

@@ -17,6 +17,7 @@ from pvensemble.train.executors.events import Job, RunState
 from pvensemble.train.models import build_model
 from pvensemble.train.optimizers import SLOTS, Hyper, change, hyper_of, is_bias, new_slots, subtract
 from pvensemble.train.probing import Probing
+from pvensemble.train.recording import RecordedLayer
 from pvensemble.train.schedules import lr_at
 
 
@@ -27,6 +28,8 @@ class Stack:
     ----------
     parameters, gradients
         Name to (n_runs, *shape).
+    layers, probing
+        What is recorded.
     alive
         (n_runs,) bool on the device: False from the step on at which a run's loss was not finite.
     """
@@ -56,13 +59,18 @@ class Stack:
         seeds = list(dict.fromkeys(s.seed for s in self.settings))
         self.shared_batch = len(seeds) == 1
         self._seeds = seeds if self.shared_batch else [s.seed for s in self.settings]
-        self.probing = Probing(job.layers)
-        self._taps = self.probing.taps(self.model)
+        self.observe(job.layers)
         batched = None if self.shared_batch else 0
         self._measure = vmap(
             grad_and_value(self._loss, has_aux=True), in_dims=(0, 0, batched, batched)
         )
         self._predict = vmap(self._logits, in_dims=(0, 0, None, None))
+
+    def observe(self, layers: tuple[RecordedLayer, ...]) -> None:
+        """Record these layers from now on."""
+        self.layers = layers
+        self.probing = Probing(layers)
+        self._taps = self.probing.taps(self.model)
 
     def _stacked_hyper(self, ndim: int) -> Hyper:
         """Return hyper-parameters that broadcast over a parameter of ``ndim`` axes."""

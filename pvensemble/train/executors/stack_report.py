@@ -29,6 +29,8 @@ def measure(stack: Stack, stop: int) -> dict[str, Tensor]:
     schedule = job.schedule
     recorded, evaluated = stop in schedule.recorded, stop in schedule.evaluated
     shown = stop in schedule.measured
+    if job.layers_at(stop) is not stack.layers:
+        stack.observe(job.layers_at(stop))
     probing = stack.probing if shown and stack.probing else None
     on_gpu = data.device.type != "cpu"
     chunk = max(8, IMAGES // len(stack.positions)) if on_gpu else 64
@@ -59,7 +61,7 @@ def measure(stack: Stack, stop: int) -> dict[str, Tensor]:
             measured[schema.WEIGHT_NORM + name] = _norms(parameter)
             measured[schema.GRADIENT_NORM + name] = _norms(stack.gradients[name])
         measured[schema.SCHEDULED_RATE] = stack.rates(stop, stop)[0]
-    for layer in job.layers if shown else ():
+    for layer in stack.layers if shown else ():
         for kind in layer.kinds:
             measured[f"{layer.name}/{kind}"] = _tensor(stack, layer, kind, probed)
     if stop in schedule.networks:

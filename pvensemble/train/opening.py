@@ -1,0 +1,122 @@
+"""Opening groups: from their runs to a job and an output, new, resumed, or added later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pvensemble.store import EnsembleWriter
+from pvensemble.train.changes import changed_job, changed_record
+from pvensemble.train.config import RecordConfig, RunSpec, SessionConfig, TrainConfig
+from pvensemble.train.executors.events import Job
+from pvensemble.train.group_output import GroupOutput
+from pvensemble.train.native.choice import EngineChoice
+from pvensemble.train.observer import Observer, observed
+from pvensemble.train.preparation import (
+    GROUP_SIZE,
+    Members,
+    load_all_data,
+    make_job,
+    open_group,
+    shown_images,
+)
+from pvensemble.train.provenance import hyper_parameters, session_infos
+from pvensemble.train.search import group_runs
+
+
+class Opener:
+    """Opens the groups of one training.
+
+    Parameters
+    ----------
+    data
+        Data sets by their configuration, those that the executor trains on: what added runs need
+        beside them is put in.
+    data_dir
+        Where data sets lie.
+    observer
+        Who sees each stop of the groups; the recording then stays as it is.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        writer: EnsembleWriter,
+        data: dict,
+        data_dir: str | Path | None,
+        engine: EngineChoice,
+        observer: Observer | None = None,
+    ) -> None:
+        self.config, self.writer, self.observer = config, writer, observer
+        self._data, self._data_dir, self._engine = data, data_dir, engine
+        self._specs: list[Sequence[RunSpec]] = []
+        self._records: list[RecordConfig] = []
+
+    def open(self, members: Members) -> GroupOutput:
+        """Return the output of a group; what was changed of its recording holds."""
+        number = len(self._specs)
+        job = make_job(self.config, members.specs, number, self._data, self._engine)
+        writer = open_group(self.writer, job, members.specs, members.name)
+        self._specs.append(members.specs)
+        self._records.append(self.config.record)
+        for said in writer.acknowledged:
+            if said.recording:
+                wanted, record = self._wanted(number, said.recording, f"request {said.request}")
+                job, self._records[number] = changed_job(job, wanted, said.step), record
+        images = shown_images(self._config(number), job, self._data)
+        return GroupOutput(
+            observed(job, self.observer),
+            writer,
+            self.writer.open_group,
+            images,
+            members.replaced,
+            self.observer,
+        )
+
+    def add(self, specs: Sequence[RunSpec]) -> list[GroupOutput]:
+        """Return the outputs of new groups for runs that the ensemble does not have.
+
+        Raises
+        ------
+        ConfigError, DataError
+            Before anything is written.
+        StoreError
+            The ensemble cannot take them.
+        """
+        self._data.update(load_all_data(self.config, specs, self._data_dir))
+        groups = group_runs(specs, GROUP_SIZE)
+        for members in groups:
+            make_job(self.config, members, 0, self._data, self._engine)
+        return [self.open(Members(members)) for members in groups]
+
+    def announce(self, session: SessionConfig) -> None:
+        """Let the groups that are added next belong to a session."""
+        extended = replace(self.config, sessions=(*self.config.sessions, session))
+        self.writer.announce(session_infos(extended), hyper_parameters(extended))
+
+    def wanted(self, output: GroupOutput, recording: Mapping, where: str) -> Job:
+        """Return the job that a group would have if it had been recorded so from the beginning.
+
+        Raises
+        ------
+        ConfigError
+            It cannot be recorded so; the message begins with ``where``.
+        """
+        return self._wanted(output.job.group, recording, where)[0]
+
+    def change(self, output: GroupOutput, recording: Mapping, step: int, where: str) -> None:
+        """Change what is recorded of a group from a step on."""
+        number = output.job.group
+        wanted, record = self._wanted(number, recording, where)
+        self._records[number] = record
+        job = changed_job(output.job, wanted, step)
+        output.change(job, shown_images(self._config(number), job, self._data))
+
+    def _wanted(self, number: int, recording: Mapping, where: str) -> tuple[Job, RecordConfig]:
+        record = changed_record(self._records[number], recording, where)
+        config = replace(self.config, record=record)
+        return make_job(config, self._specs[number], number, self._data, self._engine), record
+
+    def _config(self, number: int) -> TrainConfig:
+        return replace(self.config, record=self._records[number])
