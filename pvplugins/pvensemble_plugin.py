@@ -21,6 +21,7 @@ MODULES = (
     "dynamics",
     "weights",
     "surface",
+    "steering",
 )
 """Modules of `proxies` that hold proxies."""
 

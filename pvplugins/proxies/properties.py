@@ -199,7 +199,7 @@ def tensors_input():
 
 def group(label, *properties):
     """Show properties (their XML) together under a heading."""
-    names = re.findall(r"<\w+Property name=\"(\w+)\"", "".join(properties))
+    names = re.findall(r"<\w*Property name=\"(\w+)\"", "".join(properties))
     rows = "".join(f'<Property name="{name}"/>' for name in names if not name.endswith("Info"))
     return "".join(properties) + f"<PropertyGroup{_attributes(label=label)}>{rows}</PropertyGroup>"
 
