@@ -20,8 +20,14 @@ usage: pvensemble {name} [--paraview DIR] [--scene NAME] [X.pvens] [arguments of
   X.pvens         an ensemble to open
   --scene NAME    how to show it (default: performance); scenes: {scenes}; several with commas
   --paraview DIR  installation of ParaView to use (default: $PVENSEMBLE_PARAVIEW, then PATH)
-
+{more}
 Everything else goes to {name} as it is; `pvensemble {name} -- --help` shows its own options."""
+
+
+TRAINING = """\
+  --sym -- train …
+                  run 'pvensemble train …' inside pvbatch, also under mpiexec
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +42,7 @@ def run_program(name: str, argv: list[str]) -> int:
     from pvensemble.launcher import launch
     from pvensemble.launcher.launch import split_ensemble
     from pvensemble.launcher.scenes import check_ensemble, scene_names
+    from pvensemble.launcher.training import is_training, program, training_variables
     from pvensemble.store import Ensemble
 
     own, rest = _split(argv)
@@ -44,8 +51,13 @@ def run_program(name: str, argv: list[str]) -> int:
     options, unknown = parser.parse_known_args(own)
     if options.help:
         scenes = ", ".join(scene_names()) or "none"
-        print(USAGE.format(name=name, help=HELPS[name][0].upper() + HELPS[name][1:], scenes=scenes))
+        helped = HELPS[name][0].upper() + HELPS[name][1:]
+        more = TRAINING if name == "pvbatch" else ""
+        print(USAGE.format(name=name, help=helped, scenes=scenes, more=more))
         return 0
+    if name == "pvbatch" and is_training(rest):
+        args = [*unknown, str(program()), *rest]
+        return launch(name, args, prefix=options.paraview, variables=training_variables())
     ensemble, _ = split_ensemble([*unknown, *rest])
     if ensemble is not None:
         Ensemble.open(check_ensemble(ensemble))  # a bad file is named before a window opens

@@ -268,7 +268,8 @@ def stop_on_signals() -> Iterator[threading.Event]:
             signal.signal(signal_number, handler)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, handle)
+        # ParaView's own handlers are none of Python's: those are not put back.
+        before[number] = signal.signal(number, handle) or signal.SIG_DFL
     try:
         yield stop
     finally:

@@ -6,7 +6,6 @@ import importlib.util
 import inspect
 import os
 import sys
-from contextlib import ExitStack
 
 from pvensemble.errors import ParaViewNotFoundError
 from pvensemble.launcher import plugin_config
@@ -28,13 +27,11 @@ def _initialized() -> bool:
     return module is not None and module.GetPartitionId() >= 0
 
 
-def prepare(stack: ExitStack, *, draws: bool) -> None:
+def prepare(*, draws: bool) -> None:
     """Set what ParaView looks for when it is initialized.
 
     Parameters
     ----------
-    stack
-        Holds what lives as long as ParaView does.
     draws
         Whether a display is needed.
 
@@ -55,8 +52,8 @@ def prepare(stack: ExitStack, *, draws: bool) -> None:
     os.environ.setdefault("HWLOC_COMPONENTS", "-gl")  # MPI would ask every X server for its GPUs
     os.environ.setdefault("PV_PLUGIN_CONFIG_FILE", str(plugin_config()))
     if draws:
-        env = stack.enter_context(display(version=_version(), size=SCREEN))
-        os.environ.update({key: env[key] for key in ("DISPLAY", "XAUTHORITY") if key in env})
+        with display(version=_version(), size=SCREEN, lasting=True) as env:
+            os.environ.update({key: env[key] for key in ("DISPLAY", "XAUTHORITY") if key in env})
 
 
 def _version() -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import select
@@ -28,6 +29,7 @@ def display(
     *,
     version: tuple[int, ...] | None = None,
     size: tuple[int, int] = (1920, 1200),
+    lasting: bool = False,
 ) -> Iterator[dict[str, str]]:
     """Yield the environment of a program that draws, with a virtual screen where none is there.
 
@@ -39,6 +41,9 @@ def display(
         ParaView's version.
     size
         Width and height of the virtual screen, in pixels.
+    lasting
+        Keep the screen until this process has ended: for a program that draws in this process,
+        which aborts when its screen goes first.
 
     Raises
     ------
@@ -48,6 +53,8 @@ def display(
     env = dict(os.environ if env is None else env)
     if not sys.platform.startswith("linux") or env.get("DISPLAY"):
         yield env
+    elif shutil.which("Xvfb", path=env.get("PATH")) and lasting:
+        yield {**env, **lasting_screen(size)}
     elif shutil.which("Xvfb", path=env.get("PATH")):
         with virtual_screen(size) as screen:
             yield {**env, **screen}
@@ -107,6 +114,45 @@ def virtual_screen(size: tuple[int, int]) -> Iterator[dict[str, str]]:
                 server.wait()
 
 
+def lasting_screen(size: tuple[int, int]) -> dict[str, str]:
+    """Start a virtual screen that ends with this process, however that ends.
+
+    Returns
+    -------
+    dict
+        ``DISPLAY`` and ``XAUTHORITY``.
+
+    Raises
+    ------
+    ParaViewNotFoundError
+        The server does not start.
+    """
+    # A bare descriptor, which only the system closes, at the very end of this process.
+    theirs, _ours = os.pipe()
+    reading, writing = os.pipe()
+    subprocess.Popen(
+        [sys.executable, "-m", __name__, *map(str, size)],
+        stdin=theirs,
+        stdout=writing,
+        start_new_session=True,  # a Ctrl-C in the terminal does not end it
+    )
+    os.close(theirs)
+    os.close(writing)
+    line = _first_line(reading, START_SECONDS)
+    os.close(reading)
+    if not line:
+        raise ParaViewNotFoundError("the virtual screen did not start")
+    return json.loads(line)
+
+
+def _keep(size: tuple[int, int]) -> None:
+    """Run a screen until standard input ends."""
+    with virtual_screen(size) as screen:
+        sys.stdout.write(json.dumps(screen) + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
 def _first_line(descriptor: int, seconds: float) -> str:
     """Read a line; empty when the other side closes or is silent for too long."""
     text = b""
@@ -127,3 +173,7 @@ def _write_cookie(file: Path, secret: bytes, number: str = "") -> Path:
         struct.pack(">H", _WILD) + b"".join(struct.pack(">H", len(f)) + f for f in fields)
     )
     return file
+
+
+if __name__ == "__main__":
+    _keep((int(sys.argv[1]), int(sys.argv[2])))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pvensemble.launcher.environment import environment, package_folder
@@ -102,12 +102,14 @@ def launch(
     *,
     prefix: str | Path | None = None,
     scene: str | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> int:
     """Become the ParaView program (POSIX), or run it and return its exit status.
 
-    Parameters are those of :func:`command`.
+    Parameters are those of :func:`command`, and variables to add to its environment.
     """
     argv, env, warnings = command(program, args, prefix=prefix, scene=scene)
+    env.update(variables or {})
     for warning in warnings:
         sys.stderr.write(f"pvensemble: warning: {warning}\n")
     sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 TOML = """
@@ -49,16 +50,24 @@ STEPS = [0, 5, 10, 15, 20]
 
 
 def train(
-    folder: Path, *arguments: object, program: tuple = ("train",), timeout: float = 120
+    folder: Path,
+    *arguments: object,
+    program: tuple = ("train",),
+    before: tuple = (),
+    env: Mapping[str, str] | None = None,
+    timeout: float = 150,
 ) -> subprocess.CompletedProcess:
-    """Run ``pvensemble train`` in a folder; the ensemble is ``e.pvens``."""
+    """Run ``pvensemble train`` in a folder; the ensemble is ``e.pvens``.
+
+    ``before`` comes before the command, such as mpiexec; ``env`` is added to the environment.
+    """
     (folder / "small.toml").write_text(TOML)
-    command = [sys.executable, "-m", "pvensemble", *program, "small.toml", "-o", "e.pvens"]
-    env = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
+    command = [*before, sys.executable, "-m", "pvensemble", *program, "small.toml", "-o", "e.pvens"]
+    own = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
     return subprocess.run(
         [*command, "--workers", "1", *map(str, arguments)],
         cwd=folder,
-        env=env,
+        env={**own, **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
