@@ -4,31 +4,36 @@ VTK swallows an exception in a Python algorithm: the update fails once with no r
 with an empty output when repeated. ``EnsembleAlgorithm`` therefore catches errors in exactly one
 place, keeps the exception, and shows its message in ParaView's Output Messages. Scripts and tests
 update a pipeline with ``run``, which raises it.
+
+In several processes the first one does what is written in ``RequestData``, and the others their
+parts of it (see ``_team``).
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
+import numpy as np
 from vtkmodules.vtkCommonCore import (
     VTK_STRING,
     vtkGarbageCollector,
     vtkInformation,
     vtkOutputWindow,
 )
-from vtkmodules.vtkCommonDataModel import vtkDataObject, vtkPolyData
+from vtkmodules.vtkCommonDataModel import vtkDataObject
 from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm, vtkDemandDrivenPipeline
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as _Pipeline
 
-from pvensemble import schema
-from pvensemble.errors import MissingArrayError, PipelineError, PVEnsembleError
-from pvensemble.vtkdata.runs import RunsData
+from pvensemble.errors import PipelineError, PVEnsembleError
+from pvensemble.filters._runs_input import RunsInput
+from pvensemble.filters._team import Team, pieces, team_of
+from pvensemble.vtkdata.parallel import Message, processes
 from pvensemble.vtkdata.time import requested_time
 
 
-class EnsembleAlgorithm(VTKPythonAlgorithmBase):
+class EnsembleAlgorithm(RunsInput):
     """Base of all readers and filters.
 
     A subclass implements ``RequestInformation`` and ``RequestData`` and may raise anything there:
@@ -63,6 +68,8 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
         self._shown: tuple | None = None
         self._done: tuple | None = None
         self._kept: list[vtkDataObject] = []
+        self._update: tuple = ()
+        self._team: Team | None = None
 
     def FillOutputPortInformation(self, port: int, info: vtkInformation) -> int:
         info.Set(vtkDataObject.DATA_TYPE_NAME(), self._output_types[port])
@@ -81,36 +88,126 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
             vtkGarbageCollector.DeferredCollectionPop()
 
     def _process(self, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation) -> int:
-        if request.Has(vtkDemandDrivenPipeline.REQUEST_INFORMATION()) or request.Has(
-            vtkDemandDrivenPipeline.REQUEST_DATA()
-        ):
-            self.error = None
         wants_data = request.Has(vtkDemandDrivenPipeline.REQUEST_DATA())
-        if wants_data and _piece(request, outInfo) > 0:
-            return 1  # in parallel the first process holds all runs, the others none
-        state = self._state(request, inInfo, outInfo) if wants_data else None
+        wants_information = request.Has(vtkDemandDrivenPipeline.REQUEST_INFORMATION())
+        if wants_data or wants_information:
+            self.error = None
+        answer = super().ProcessRequest
+
+        def serve() -> int:
+            return int(answer(request, inInfo, outInfo))
+
+        if wants_data:
+            return self._update_data(serve, request, inInfo, outInfo)
+        if wants_information:
+            _handles_pieces(outInfo)
+        done = self._attempt(serve)
+        # Where one process went no further, the others would wait for it: it says why with its data
+        return int(done or 0) if processes() is None or not wants_information else 1
+
+    def _attempt(self, work: Callable) -> object:
+        """Return what a function returns; keep and show what it raises, and return None."""
+        try:
+            return work()
+        except Exception as error:
+            self.error = error
+            if self._team is None or self._team.leads:
+                self._show(error)
+            return None
+
+    def _update_data(
+        self, serve: Callable, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation
+    ) -> int:
+        """Fill the outputs, alone or with other processes."""
+        self._team = team_of(type(self).__name__, request, outInfo)
+        self._update = (request, inInfo, outInfo)
+        try:
+            return self._work(serve, request, inInfo, outInfo)
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep nothing that is of one update."""
+        self._team, self._update = None, ()
+
+    def _work(
+        self, serve: Callable, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation
+    ) -> int:
+        """Lead an update, or follow."""
+        team = self._team
+        if team is None and pieces(request, outInfo)[0] > 0:
+            return 1  # of a reader that works alone, the first piece is all
+        state = self._state(request, inInfo, outInfo)
         if state is not None and state == self._done:
             self._repeat(outInfo)
             return 1
-        self._done = None if wants_data else self._done
-        try:
-            done = int(super().ProcessRequest(request, inInfo, outInfo))
-        except Exception as error:
-            self.error = error
-            self._show(error)
-            return 0
+        self._done = None
+        if team is None or team.leads:
+            done = bool(self._attempt(serve))
+        else:
+            self._attempt(partial(team.follow, self._answer))
+            done = self.error is None
         if state is not None and done and not self.aborted():
             self._keep(state, outInfo)
-        return done
+        if team is not None and team.leads:
+            team.end("" if done else str(self.error or "no data"))
+        return self._ended(done, outInfo)
+
+    def _ended(self, done: bool, outInfo: vtkInformation) -> int:
+        """Leave nothing half done where others would take it for the whole; return VTK's code."""
+        for port in range(0 if done else self.GetNumberOfOutputPorts()):
+            self.output(outInfo, port).Initialize()
+        return int(done)
+
+    # -- several processes ---------------------------------------------------------------------
+    def everywhere(
+        self, part: str, options: dict | None = None, arrays: Sequence[np.ndarray] = ()
+    ) -> list[Message]:
+        """Let every process do a part of an update, and return their answers by rank.
+
+        Parameters
+        ----------
+        part : str
+            The method ``part_<part>`` gets options and arrays, and returns a Message.
+        options : dict
+            Of what JSON can hold.
+        arrays : sequence of numpy.ndarray
+
+        Raises
+        ------
+        PipelineError
+            When another process failed.
+        """
+        options = options or {}
+        own = partial(getattr(self, "part_" + part), options, arrays)
+        return [own()] if self._team is None else self._team.call(part, options, arrays, own)
+
+    def _answer(self, part: str, options: dict, arrays: Sequence) -> tuple[Message | None, str]:
+        """Do a part that the first process calls for; return the answer, or what it failed of."""
+        answer = self._attempt(partial(getattr(self, "part_" + part), options, arrays))
+        error, self.error = self.error, None
+        return answer, "" if error is None else _described(error)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Rank and number of the processes of the update that goes on."""
+        return (0, 1) if self._team is None else (self._team.rank, self._team.size)
 
     # -- ParaView asks an algorithm with several outputs, one of them an image, once for each ------
     def _state(self, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation):
-        """Return what the outputs depend on: options, time, inputs; None without inputs."""
+        """Return what the outputs depend on: options, time, inputs; None without inputs.
+
+        Of several processes ParaView may ask one alone once more, whose image is not as large as
+        it should be. They must agree that nothing has changed, so only updates count, which they
+        have in common.
+        """
         ports = [info.GetInformationObject(k) for info in inInfo for k in range(_count(info))]
         data = [vtkDataObject.GetData(port) for port in ports]
         if not data or None in data:
             return None
-        inputs = tuple((each.__this__, each.GetUpdateTime(), each.GetMTime()) for each in data)
+        inputs: tuple = tuple(each.GetUpdateTime() for each in data)
+        if self._team is None:
+            inputs += tuple((each.__this__, each.GetMTime()) for each in data)
         return self.GetMTime(), requested_time(request, outInfo), inputs
 
     def _keep(self, state: tuple, outInfo: vtkInformation) -> None:
@@ -128,11 +225,8 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
 
     def _show(self, error: Exception) -> None:
         """Show an error in the output window, with its traceback when it is a bug."""
-        if isinstance(error, PVEnsembleError):
-            text = str(error)
-        else:
-            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        vtkOutputWindow.GetInstance().DisplayErrorText(f"ERROR: {spaced(self)}: {text}\n")
+        text = f"ERROR: {spaced(self)}: {_described(error)}\n"
+        vtkOutputWindow.GetInstance().DisplayErrorText(text)
 
     def _set(self, name: str, value: object) -> None:
         """Set the attribute ``_name`` and mark the algorithm modified if it changed."""
@@ -140,44 +234,7 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
             setattr(self, "_" + name, value)
             self.Modified()
 
-    # -- inputs and outputs --------------------------------------------------------------------
-    def runs_input(self, inInfo: tuple, port: int = 0) -> RunsData:
-        """Return the "Runs" input of a port.
-
-        Raises
-        ------
-        MissingArrayError
-            When the input is of another kind or not the runs of an ensemble.
-        """
-        data = self.GetInputData(inInfo, port, 0)
-        if not isinstance(data, vtkPolyData):
-            got = "nothing" if data is None else data.GetClassName()
-            raise MissingArrayError(
-                "needs the runs of an ensemble (vtkPolyData, the first output of Ensemble "
-                f"Reader); got {got}"
-            )
-        if data.GetNumberOfCells() == data.GetCellData().GetNumberOfArrays() == 0:
-            raise MissingArrayError("the input is empty; see the message of what comes before it")
-        return RunsData(data)
-
-    def current_runs(self, port: int = 0) -> RunsData | None:
-        """Return the runs that are at a port now, or None: for the lists in the panel."""
-        connected = self.GetNumberOfInputConnections(port) > 0
-        data = self.GetInputDataObject(port, 0) if connected else None
-        if isinstance(data, vtkPolyData) and data.GetCellData().HasArray(schema.RUN_INDEX):
-            return RunsData(data)
-        return None
-
-    def GetColumnNames(self) -> list[str]:
-        """Columns of the input, for the lists in the panel."""
-        runs = self.current_runs()
-        return ["", *(runs.columns if runs else [])]
-
-    def GetMetricNames(self) -> list[str]:
-        """Metrics of the input, for the lists in the panel."""
-        runs = self.current_runs()
-        return ["", *(runs.metric_names if runs else [])]
-
+    # -- outputs ------------------------------------------------------------------------------
     def output(self, outInfo: vtkInformation, port: int = 0) -> vtkDataObject:
         """Return the output of a port."""
         return self.GetOutputData(outInfo, port)
@@ -203,6 +260,8 @@ class EnsembleAlgorithm(VTKPythonAlgorithmBase):
 
     def aborted(self) -> bool:
         """Tell whether the user asked to stop; the filter should then return 1 at once."""
+        if self._team is not None:  # not all of several processes would be told
+            return False
         check = getattr(self, "CheckAbort", None)
         return bool(check() if check else self.GetAbortExecute())
 
@@ -212,12 +271,17 @@ def _count(info: vtkInformation) -> int:
     return info.GetNumberOfInformationObjects()
 
 
-def _piece(request: vtkInformation, outInfo: vtkInformation) -> int:
-    """Return the number of the process that is asked for data."""
-    port = max(request.Get(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT()), 0)
-    info = outInfo.GetInformationObject(port)
-    key = _Pipeline.UPDATE_PIECE_NUMBER()
-    return info.Get(key) if info is not None and info.Has(key) else 0
+def _described(error: Exception) -> str:
+    """Return the message of an error, of a bug the traceback."""
+    if isinstance(error, PVEnsembleError):
+        return str(error)
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+def _handles_pieces(outInfo: vtkInformation) -> None:
+    """Tell VTK to ask all processes: it would leave out a reader that does not say so."""
+    for port in range(outInfo.GetNumberOfInformationObjects()):
+        outInfo.GetInformationObject(port).Set(vtkAlgorithm.CAN_HANDLE_PIECE_REQUEST(), 1)
 
 
 def spaced(algorithm: object) -> str:

@@ -8,7 +8,9 @@ import numpy as np
 
 from pvensemble.errors import OptionError, did_you_mean
 from pvensemble.filters._base import EnsembleAlgorithm
-from pvensemble.filters._tensors import Block, TensorFilter, cached
+from pvensemble.filters._cache import cached
+from pvensemble.filters._tensor_filter import TensorFilter
+from pvensemble.filters._tensors import Block
 from pvensemble.numerics.ordering import LINKAGES, ClusterOrder, cluster_order
 from pvensemble.vtkdata.runs import RunsData
 
@@ -99,10 +101,12 @@ def ordered(block: Block, row: int, threshold: float, linkage: str) -> ClusterOr
 
     def compute() -> ClusterOrder:
         there = np.flatnonzero(block.exists(row))
-        order = cluster_order(block.stack[row][np.ix_(there, there)], threshold, linkage)
+        order = cluster_order(block.slice(row)[np.ix_(there, there)], threshold, linkage)
         return replace(order, permutation=there[order.permutation])
 
-    return cached(block.array, ("cluster_order", row, threshold, linkage), compute)
+    if block.volume.array is None:  # the slice is in another process, and came over just now
+        return compute()
+    return cached(block.volume.array, ("cluster_order", row, threshold, linkage), compute)
 
 
 class TwoColumnColors(EnsembleAlgorithm):

@@ -10,13 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from vtkmodules.vtkCommonDataModel import vtkMultiBlockDataSet
-from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm
-from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as _Pipeline
-
-from pvensemble.errors import PipelineError
 from pvensemble.filters._base import upstream
-from pvensemble.filters._tensors import TENSORS_PORT, TensorFilter, Tensors
+from pvensemble.filters._tensor_filter import TensorFilter
+from pvensemble.filters._tensors import Tensors
 from pvensemble.vtkdata.time import published_time_steps
 
 
@@ -30,7 +26,8 @@ class RecordedSteps:
     """
 
     def __init__(self, algorithm: TensorFilter) -> None:
-        self._source, self._port = _source(algorithm)
+        self._algorithm = algorithm
+        self._source, self._port = algorithm.source()
         self._executive = self._source.GetExecutive()
         self._info = self._executive.GetOutputInformation(self._port)
 
@@ -70,31 +67,15 @@ class RecordedSteps:
 
         def read(step: float) -> Tensors:
             moved.append(step)
-            return self._update(step)
+            return self._visit(step)
 
         try:
             yield read
         finally:
             if moved:
-                self._update(self.steps[-1] if now is None else now)
-                if now is None:
-                    self._info.Remove(_Pipeline.UPDATE_TIME_STEP())
+                self._visit(self.steps[-1] if now is None else now, then_forget=now is None)
 
-    def _update(self, step: float) -> Tensors:
-        self._info.Set(_Pipeline.UPDATE_TIME_STEP(), float(step))
-        done = self._executive.Update(self._port)
-        data = self._source.GetOutputDataObject(self._port)
-        if not done or not isinstance(data, vtkMultiBlockDataSet):
-            errors = [getattr(a, "error", None) for a in upstream(self._source)]
-            cause = next((error for error in errors if error is not None), None)
-            why = f": {cause}" if cause is not None else ""
-            raise PipelineError(f"the tensors of step {step:g} cannot be read{why}") from cause
-        return Tensors(data)
-
-
-def _source(algorithm: TensorFilter) -> tuple[vtkAlgorithm, int]:
-    """Return the algorithm whose output the tensors are, and its port."""
-    if algorithm.GetNumberOfInputConnections(TENSORS_PORT):
-        connection = algorithm.GetInputConnection(TENSORS_PORT, 0)
-        return connection.GetProducer(), connection.GetIndex()
-    return algorithm._reader(), TENSORS_PORT
+    def _visit(self, step: float, *, then_forget: bool = False) -> Tensors:
+        """Go to a step in every process."""
+        options = {"step": float(step), "then_forget": then_forget}
+        return self._algorithm.volumes_of(self._algorithm.everywhere("visit", options))

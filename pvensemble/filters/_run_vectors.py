@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pvensemble import schema
 from pvensemble.errors import OptionError
+from pvensemble.filters._cache import cached
+from pvensemble.filters._local_tensors import per_run
 from pvensemble.filters._options import Labels, check_choice, check_threshold, one_of
-from pvensemble.filters._tensors import Block, TensorFilter, cached
+from pvensemble.filters._tensor_filter import TensorFilter
+from pvensemble.filters._tensors import Block
 from pvensemble.numerics.ordering import LINKAGES
 from pvensemble.numerics.similarity import (
     MEASURES,
+    block_places,
+    block_similarity,
     cka_vectors,
     matched_similarity,
+    put_block,
     run_vectors,
-    similarity,
 )
+from pvensemble.vtkdata.parallel import Message
 
 PAPER, MATCHED, CKA = MEASURES
 MAX_MATCHED = 500
@@ -76,64 +83,31 @@ class Comparable:
             return Comparable(self.cells[rows], None, self.matrix[np.ix_(rows, rows)])
         return Comparable(self.cells[rows], self.vectors[rows])
 
-    def similarities(self) -> np.ndarray:
-        """Return the similarities (n, n) float32 of all pairs."""
-        return similarity(self.vectors) if self.matrix is None else self.matrix
-
-
-def comparable_runs(blocks: list[Block], options: Comparison) -> list[Comparable]:
-    """Return the runs of the blocks in sets that can be compared, the largest set first.
-
-    Correlations of layers with different numbers of filters cannot be compared; Gram matrices can,
-    because they are of the images.
-    """
-    shapes: dict[tuple, list[Block]] = {}
-    for block in blocks:
-        shapes.setdefault(block.stack.shape[1:], []).append(block)
-    found = [_comparable(alike, options) for alike in shapes.values()]
-    return sorted(found, key=lambda c: -len(c.cells))
-
-
-def _comparable(blocks: list[Block], options: Comparison) -> Comparable:
-    cells = np.concatenate([block.cells for block in blocks])
-    order = np.argsort(cells, kind="stable")
-    if options.measure == MATCHED:
-        return Comparable(cells[order], None, _matched(blocks, order))
-    parts = [_vectors(block, options) for block in blocks]
-    vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)[order]
-    return Comparable(cells[order], vectors)
-
 
 def _vectors(block: Block, options: Comparison) -> np.ndarray:
     """Return the vectors (n, length) of the block's runs."""
-
-    def compute() -> np.ndarray:
-        if options.measure == CKA:
-            n_runs, n_batches, size = block.stack.shape
-            side = round(size**0.5)
-            return cka_vectors(block.stack.reshape(n_runs, n_batches, side, side)).copy()
-        return run_vectors(block.stack, options.threshold, options.linkage, options.upper)
-
-    key = ("run_vectors", options) if options.measure != CKA else ("cka_vectors",)
-    vectors = cached(block.array, key, compute)
-    is_all = np.array_equal(block.rows, np.arange(len(vectors)))
-    return vectors if is_all else vectors[block.rows]
+    if options.measure == CKA:
+        (vectors,) = block.per_run(vectors_of_grams, keep=True)
+    else:
+        order = (options.threshold, options.linkage, options.upper)
+        (vectors,) = block.per_run(vectors_of_correlations, *order, keep=True)
+    return vectors
 
 
-def _matched(blocks: list[Block], order: np.ndarray) -> np.ndarray:
-    """Return the similarities after matching filters, of all pairs of the blocks' runs."""
-    if len(order) > MAX_MATCHED:
-        raise OptionError(
-            f"Measure 'matched' compares every pair of runs on its own, which takes too long for "
-            f"{len(order):,} runs (at most {MAX_MATCHED}); use 'paper' or 'cka', or leave out "
-            f"sessions in the Ensemble Reader"
-        )
-    key = ("matched", order.tobytes(), *((b.array.__this__, b.array.GetMTime()) for b in blocks))
-    return cached(
-        blocks[0].array,
-        key,
-        lambda: matched_similarity(np.concatenate([block.chosen() for block in blocks])[order]),
-    )
+@per_run
+def vectors_of_correlations(
+    stack: np.ndarray, threshold: float, linkage: str, upper: bool
+) -> tuple[np.ndarray]:
+    """Return the ``run_vectors`` (n, length)."""
+    return (run_vectors(stack, threshold, linkage, upper),)
+
+
+@per_run
+def vectors_of_grams(stack: np.ndarray) -> tuple[np.ndarray]:
+    """Return the ``cka_vectors`` (n, length)."""
+    n_runs, n_batches, size = stack.shape
+    side = round(size**0.5)
+    return (cka_vectors(stack.reshape(n_runs, n_batches, side, side)),)
 
 
 class ComparisonFilter(Labels, TensorFilter):
@@ -166,3 +140,67 @@ class ComparisonFilter(Labels, TensorFilter):
     def SetUpperTriangle(self, upper: bool) -> None:
         """Compare each pair of filters once, without the diagonal."""
         self._choose(upper=bool(upper))
+
+    # -- runs that are compared ------------------------------------------------------------------
+    def comparable_runs(self, blocks: list[Block]) -> list[Comparable]:
+        """Return the runs of the blocks in sets that can be compared, the largest set first.
+
+        Correlations of layers with different numbers of filters cannot be compared; Gram matrices
+        can, because they are of the images.
+        """
+        shapes: dict[tuple, list[Block]] = {}
+        for block in blocks:
+            shapes.setdefault(block.size, []).append(block)
+        found = [self._comparable(alike) for alike in shapes.values()]
+        return sorted(found, key=lambda c: -len(c.cells))
+
+    def _comparable(self, blocks: list[Block]) -> Comparable:
+        cells = np.concatenate([block.cells for block in blocks])
+        order = np.argsort(cells, kind="stable")
+        if self._comparison.measure == MATCHED:
+            return Comparable(cells[order], None, self._matched(blocks, order))
+        parts = [_vectors(block, self._comparison) for block in blocks]
+        vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)[order]
+        return Comparable(cells[order], vectors)
+
+    def _matched(self, blocks: list[Block], order: np.ndarray) -> np.ndarray:
+        """Return the similarities after matching filters, of all pairs of the blocks' runs."""
+        if len(order) > MAX_MATCHED:
+            raise OptionError(
+                f"Measure 'matched' compares every pair of runs on its own, which takes too long "
+                f"for {len(order):,} runs (at most {MAX_MATCHED}); use 'paper' or 'cka', or leave "
+                f"out sessions in the Ensemble Reader"
+            )
+
+        def compute() -> np.ndarray:
+            stack = np.concatenate([block.chosen() for block in blocks])[order]
+            matrix = sum(part.arrays[0] for part in self.everywhere("matching", {}, [stack]))
+            np.fill_diagonal(matrix, 1.0)
+            return matrix
+
+        arrays = [block.volume.array for block in blocks]
+        if None in arrays:  # they lie in other processes too
+            return compute()
+        key = ("matched", order.tobytes(), *((a.__this__, a.GetMTime()) for a in arrays))
+        return cached(arrays[0], key, compute)
+
+    def part_matching(self, _options: dict, arrays: Sequence[np.ndarray]) -> Message:
+        """Compare this process's part of all pairs of runs (n, n_filters, n_filters)."""
+        return Message({}, [matched_similarity(arrays[0], self.place)])
+
+    def all_pairs(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the similarities (n, n) float32 of all pairs, computed by all processes."""
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        places = block_places(len(vectors))
+        matrix = np.empty((len(vectors), len(vectors)), np.float32)
+        parts = self.everywhere("products", {}, [vectors])
+        for rank, part in enumerate(parts):
+            for place, product in zip(places[rank :: len(parts)], part.arrays):
+                put_block(matrix, place, product)
+        return matrix
+
+    def part_products(self, _options: dict, arrays: Sequence[np.ndarray]) -> Message:
+        """Multiply this process's part of the blocks of all pairs of vectors (n, length)."""
+        rank, size = self.place
+        places = block_places(len(arrays[0]))[rank::size]
+        return Message({}, [block_similarity(arrays[0], place) for place in places])

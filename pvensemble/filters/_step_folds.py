@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from pvensemble.filters._recorded_steps import RecordedSteps
-from pvensemble.filters._tensors import Block, TensorFilter
+from pvensemble.filters._tensor_filter import TensorFilter
+from pvensemble.filters._tensors import Block
 
 MAX_KEPT = 4
 
@@ -41,6 +42,9 @@ class Fold:
     def add(self, block: Block) -> None:
         """Gather a step that is later than all before; to be extended."""
         self.steps.append(block.step)
+
+    def drop(self, algorithm: TensorFilter) -> None:
+        """Forget what was gathered elsewhere; to be extended."""
 
     def expect_more(self) -> None:
         """After the last step that was gathered there may be new ones."""
@@ -88,12 +92,13 @@ class StepFolds:
             self._version = recorded.version
             for fold in (fold for kept in self._kept.values() for fold in kept.values()):
                 fold.expect_more()
-        shapes = tuple((b.group, b.stack.shape[1:]) for b in blocks)
+        shapes = tuple((b.group, b.size) for b in blocks)
         key = (recorded.ensemble, layer, kind, run_index.tobytes(), shapes, key)
         folds = self._kept.pop(key, None) or {block.group: make(block) for block in blocks}
         self._kept[key] = folds
         while len(self._kept) > MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
+            for fold in self._kept.pop(next(iter(self._kept))).values():
+                fold.drop(algorithm)
         for block in blocks:
             folds[block.group].cells = block.cells
         if not recorded.steps:
@@ -105,7 +110,10 @@ class StepFolds:
                 if algorithm.aborted():
                     break
                 algorithm.report(0.9 * done / len(unknown), f"Reading step {step:g}")
-                _add(folds, read(step).blocks(layer, kind, run_index), step)
+                found = read(step).blocks(layer, kind, run_index)
+                del self._kept[key]  # a step that one process took and another could not
+                _add(folds, found, step)
+                self._kept[key] = folds
         return list(folds.values())
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from pvensemble.filters._recorded_steps import RecordedSteps
-from pvensemble.filters._tensors import Block, TensorFilter, Tensors
+from pvensemble.filters._tensor_filter import TensorFilter
+from pvensemble.filters._tensors import Block, Tensors
 
 MAX_KEYS = 12
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pvensemble import schema
 from pvensemble.errors import OptionError
+from pvensemble.filters._local_tensors import per_run
 from pvensemble.filters._step_folds import Fold
 from pvensemble.filters._tensors import Block
 from pvensemble.numerics.projections import sketched
@@ -27,7 +28,7 @@ class VectorFold(Fold):
 
     def __init__(self, block: Block, n_vectors: int, two: tuple[int, int]) -> None:
         super().__init__(block)
-        self.n_weights = int(np.prod(block.stack.shape[1:]))
+        self.n_weights = block.n_weights
         room = MAX_BYTES // (4 * n_vectors)  # the same for all groups
         self.size = min(self.n_weights, max(room, MIN_SIZE))
         self.vectors: list[np.ndarray] = []  # (n_runs, size) a step
@@ -36,9 +37,9 @@ class VectorFold(Fold):
 
     def add(self, block: Block) -> None:
         super().add(block)
-        flat = block.stack.reshape(len(block.stack), -1)[block.rows]
-        self.two.append(flat[:, self._places].astype(np.float64))
-        self.vectors.append(np.array(sketched(flat, self.size), np.float32))
+        vectors, two = block.per_run(sketches, self.size, self._places)
+        self.vectors.append(vectors)
+        self.two.append(two)
 
 
 class UnitFold(Fold):
@@ -51,8 +52,15 @@ class UnitFold(Fold):
 
     def add(self, block: Block) -> None:
         super().add(block)
-        units = block.stack[block.rows[0]].reshape(self.n_units, -1)
+        units = block.slice(block.rows[0]).reshape(self.n_units, -1)
         self.vectors.append(np.array(sketched(units, UNIT_SIZE), np.float32))
+
+
+@per_run
+def sketches(stack: np.ndarray, size: int, places: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of runs, or sketches of them, (n, size) and those at places (n, 2)."""
+    flat = stack.reshape(len(stack), int(np.prod(stack.shape[1:])))
+    return np.array(sketched(flat, size), np.float32), flat[:, places].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Path:
 
 def _place(block: Block, number: int) -> int:
     """Return where a weight, numbered as PyTorch stores them, stands in a tiled tensor."""
-    n_weights = int(np.prod(block.stack.shape[1:]))
+    n_weights = block.n_weights
     if not 0 <= number < n_weights:
         raise OptionError(
             f"Weights: {block.layer!r} has {n_weights:,} weights, numbered 0 to {n_weights - 1}; "

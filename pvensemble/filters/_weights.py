@@ -8,9 +8,11 @@ import numpy as np
 
 from pvensemble import schema
 from pvensemble.errors import MissingArrayError, NotRecordedError, OptionError
+from pvensemble.filters._local_tensors import per_run
 from pvensemble.filters._options import Labels, at_step, check_choice, one_of
 from pvensemble.filters._step_history import StepHistory
-from pvensemble.filters._tensors import Block, TensorFilter
+from pvensemble.filters._tensor_filter import TensorFilter
+from pvensemble.filters._tensors import Block
 from pvensemble.filters.plot_matrix_panels import run_title
 from pvensemble.filters.plot_tiles import TileGrid, tile_grid
 from pvensemble.numerics.runs import parse_runs
@@ -74,8 +76,8 @@ def weights_of(block: Block, row: int) -> np.ndarray:
     n_filters = block.shape[0]
     n_inputs, w = (*block.shape[1:2], 1)[0], (*block.shape[2:][-1:], 1)[0]
     if len(block.shape) == 1:  # a vector is a row
-        return block.stack[row].reshape(n_filters, 1, 1, 1)
-    return block.stack[row].reshape(n_filters, -1, n_inputs, w).swapaxes(1, 2)
+        return block.slice(row).reshape(n_filters, 1, 1, 1)
+    return block.slice(row).reshape(n_filters, -1, n_inputs, w).swapaxes(1, 2)
 
 
 class WeightFilter(Labels, TensorFilter):
@@ -141,7 +143,7 @@ class WeightFilter(Labels, TensorFilter):
         def reduce(blocks):
             result = np.full((len(run_index), 2), np.nan)
             for block in blocks:
-                result[block.cells] = extents(block.chosen())
+                (result[block.cells],) = block.per_run(extents_of_runs)
             return result
 
         present = reduce(find(self.tensors_input(request, inInfo, outInfo)))
@@ -217,6 +219,12 @@ def layer_and_step(panels: list[WeightPanel]) -> str:
     """Return the layer and step that panels have in common."""
     blocks = [panel.block for panel in panels if panel.block is not None]
     return at_step(blocks[0].layer, *sorted({b.step for b in blocks})) if blocks else ""
+
+
+@per_run
+def extents_of_runs(stack: np.ndarray) -> tuple[np.ndarray]:
+    """Return the ``extents`` (n, 2) of runs."""
+    return (extents(stack),)
 
 
 def limits_of(all_extents: np.ndarray, cells: list[int]) -> tuple[float, float]:

@@ -141,8 +141,8 @@ class ActivationMaps(OrderedFilter):
                 f"array 'shape'); use the second output of Ensemble Reader"
             )
         n_filters, n_images = block.shape[:2]
-        y, x = block.stack.shape[1:]
-        values = block.stack[row].reshape(n_filters, y // n_filters, n_images, x // n_images)
+        y, x = block.size
+        values = block.slice(row).reshape(n_filters, y // n_filters, n_images, x // n_images)
         shown, cluster = np.flatnonzero(block.exists(row)), None
         if self._order == CLUSTERED:
             shown, cluster = self._clustered(tensors, runs, block, cell)

@@ -153,7 +153,7 @@ class FilterCorrelation(OrderedFilter):
             none = np.empty(0, np.int64)
             matrix = np.empty((0, 0), np.float32)
             return Panel(cell, run_index, None, matrix, None, False, none, none.astype(bool))
-        matrix = block.stack[row]
+        matrix = block.slice(row)
         order = ordered(block, row, self._threshold, self._linkage)
         is_clustered = self._order == CLUSTERED
         shown = order.permutation if is_clustered else np.sort(order.permutation)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pvensemble.filters._local_tensors import per_run
 from pvensemble.filters._options import (
     Labels,
     TwoColumnColors,
@@ -17,7 +18,8 @@ from pvensemble.filters._options import (
     one_of,
 )
 from pvensemble.filters._recorded_steps import RecordedSteps
-from pvensemble.filters._tensors import Block, TensorFilter
+from pvensemble.filters._tensor_filter import TensorFilter
+from pvensemble.filters._tensors import Block
 from pvensemble.filters.plot_curves import (
     HEIGHT,
     WIDTH,
@@ -31,7 +33,7 @@ from pvensemble.filters.plot_scatter import LAB_COLOR, run_colors
 from pvensemble.filters.plot_time_panels import Panel, draw_panel, draw_playhead
 from pvensemble.numerics.axis_scales import LINEAR
 from pvensemble.numerics.curves import CurveScale
-from pvensemble.numerics.filter_counts import COUNTS, MAX_BYTES, FilterCounts
+from pvensemble.numerics.filter_counts import COUNTS, MAX_BYTES, FilterCounts, reduced_runs
 from pvensemble.numerics.ticks import Tick
 from pvensemble.vtkdata.arrays import to_vtk
 from pvensemble.vtkdata.time import requested_time
@@ -217,17 +219,31 @@ class _Series:
     def add(self, block: Block, steps: list[float], asked: float | None, wanted: tuple) -> None:
         there = self.counts.keys
         if block.step not in there or block.step in self.counts.missing(*wanted):
-            self.counts.add(block.step, block.chosen(), wanted[0])
+            self._count(block, wanted[0])
         if asked is not None:
             # The reader gave the last recorded step up to the one asked for, or the very first:
             # there is none between the two.
             low, high = min(block.step, asked), max(block.step, asked)
             self.known.update(step for step in steps if low <= step <= high)
 
+    def _count(self, block: Block, threshold: float) -> None:
+        if block.volume.array is not None:
+            self.counts.add(block.step, block.chosen(), threshold)
+            return
+        thresholds = self.counts.thresholds(block.step, threshold)
+        parts = block.per_run(counts_of_runs, thresholds)
+        self.counts.add_reduced(block.step, parts, thresholds)
+
     def expect_more(self) -> None:
         """After the last step that this group has recorded, there may be new ones."""
         last = max(self.counts.keys, default=-1)
         self.known = {step for step in self.known if step is not None and step <= last}
+
+
+@per_run
+def counts_of_runs(stack: np.ndarray, thresholds: list[float]) -> tuple[np.ndarray, ...]:
+    """Return the ``reduced_runs``."""
+    return reduced_runs(stack, thresholds)
 
 
 def _present(steps: np.ndarray, values: np.ndarray, now: float | None) -> np.ndarray:

@@ -108,7 +108,8 @@ class FilterGroups(WeightFilter):
             tensors = self.tensors_input(request, inInfo, outInfo)
             blocks = tensors.blocks(self._layer, self.kind, runs.run_index)
             panels, n_left_out = self.panels(runs, blocks)
-            now = arrays_of(self._of_groups(tensors, runs.run_index))
+            cells = {panel.cell for panel in panels}
+            now = arrays_of(self._of_groups(tensors, runs.run_index), cells)
             groupings = [self._grouping(runs, panel, now, last or now) for panel in panels]
         self.report(0.7, "Tiles")
         self._draw(sketch, output, runs, groupings, n_left_out)
@@ -140,7 +141,7 @@ class FilterGroups(WeightFilter):
             ("last", self._layer, run_index.tobytes(), frozenset(cells)),
             now,
             lambda some: self._of_groups(some, run_index),
-            lambda blocks: {k: v.copy() for k, v in arrays_of(blocks).items() if k[1] in cells},
+            lambda blocks: {k: v.copy() for k, v in arrays_of(blocks, cells).items()},
             lambda every: every[-1:],
         )
         return next(iter(steps.values()), {})
@@ -224,12 +225,13 @@ def accuracy_note(runs: RunsData, cell: int, *, is_short: bool) -> list[str]:
     return [f"{name} {100 * value:.2f} %" if value <= 1 else f"{name} {value:.4g}"]
 
 
-def arrays_of(blocks: list[Block]) -> dict[tuple[str, int], np.ndarray]:
-    """Return the slices (y, x) of the runs by kind and cell."""
+def arrays_of(blocks: list[Block], cells: set[int]) -> dict[tuple[str, int], np.ndarray]:
+    """Return the slices (y, x) of some runs by kind and cell."""
     return {
-        (block.kind, int(cell)): block.stack[row]
+        (block.kind, cell): block.slice(row)
         for block in blocks
-        for cell, row in zip(block.cells, block.rows)
+        for cell, row in zip(block.cells.tolist(), block.rows.tolist())
+        if cell in cells
     }
 
 

@@ -29,6 +29,7 @@ from pvensemble.filters.plot_surface import (
 )
 from pvensemble.store import LossSurface as StoredSurface
 from pvensemble.store.surfaces import read_surface, surface_names, surfaces_directory
+from pvensemble.vtkdata.parallel import processes
 from pvensemble.vtkdata.runs import RunsData
 from pvensemble.vtkdata.time import requested_time
 
@@ -78,7 +79,12 @@ class LossSurface(Labels):
         return [""]
 
     def GetNeedsUpdate(self) -> bool:
-        """Tell ParaView's live sources also of surfaces that were computed meanwhile."""
+        """Tell ParaView's live sources also of surfaces that were computed meanwhile.
+
+        One of several processes must not be updated alone, see Ensemble Reader.
+        """
+        if processes() is not None:
+            return super().GetNeedsUpdate()
         with contextlib.suppress(PVEnsembleError, OSError):
             changed = surfaces_directory(self._file()).stat().st_mtime
             if self._seen is not None and changed != self._seen:

@@ -11,11 +11,13 @@ field data ``run_index`` says which run each slice is, ``step`` the recorded ste
 a slice was before it was tiled. Activations bring the images that they are of, one slice for all
 runs: ``g000/probe.image``. Where filters are merged during training, any kind of a layer brings
 which filter stands for which: ``g000/conv1.filter_group``.
+
+In several processes "Runs" are all in the first one, and each has a share of every volume.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -26,19 +28,19 @@ import numpy as np
 from vtkmodules.vtkCommonCore import vtkDataArraySelection, vtkInformation
 from vtkmodules.vtkCommonDataModel import (
     vtkCompositeDataSet,
-    vtkImageData,
-    vtkMultiBlockDataSet,
     vtkPolyData,
 )
 
 from pvensemble import schema
-from pvensemble.errors import NotRecordedError, PVEnsembleError, StoreError
+from pvensemble.errors import PVEnsembleError, StoreError
 from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.filters._shares import joined_plans, plan_of, read_share
 from pvensemble.filters._sources import open_ensemble
 from pvensemble.numerics.measures import value_at
 from pvensemble.store import Ensemble
 from pvensemble.vtkdata import time
-from pvensemble.vtkdata.arrays import add_field, image_from_stack, to_numpy, to_vtk
+from pvensemble.vtkdata.arrays import to_numpy, to_vtk
+from pvensemble.vtkdata.parallel import Message, processes
 from pvensemble.vtkdata.runs import runs_to_polydata
 
 LIVE_INTERVAL = 1.0
@@ -111,8 +113,14 @@ class EnsembleReader(EnsembleAlgorithm):
         return [float(s) for s in self._steps()] if self._ensemble is not None else None
 
     def GetNeedsUpdate(self) -> bool:
-        """Tell ParaView's live sources whether new steps were committed."""
+        """Tell ParaView's live sources whether new steps were committed.
+
+        Of several processes ParaView asks only the first one, which must not be updated alone:
+        there ``Refresh`` is the way.
+        """
         now = monotonic()
+        if processes() is not None:
+            return False
         if not self._live or now - self._looked < LIVE_INTERVAL:
             return False
         self._looked = now
@@ -131,8 +139,13 @@ class EnsembleReader(EnsembleAlgorithm):
             self._show(error)
 
     def _look(self) -> bool:
-        """Read what is new in the index, and tell whether there was something."""
-        if self._ensemble is None or not self._ensemble.refresh():
+        """Read what is new in the index, and tell whether there was something.
+
+        One of several processes acts as if there were: they have to be updated together, and
+        another one may have found something.
+        """
+        changed = self._ensemble is not None and self._ensemble.refresh()
+        if not changed and (self._ensemble is None or processes() is None):
             return False
         self._runs = None
         self.generation += 1
@@ -157,11 +170,10 @@ class EnsembleReader(EnsembleAlgorithm):
         steps = self._steps()
         recorded = time.snap(steps, asked) if len(steps) else asked
         now = recorded if asked is None else asked  # metrics are evaluated between recorded steps
-        runs, tensors = self.output(outInfo, 0), self.output(outInfo, 1)
+        runs = self.output(outInfo, 0)
         self._output_runs(runs, now)
-        self._output_tensors(tensors, recorded)
+        self._output_tensors(recorded)
         time.set_data_time(runs, now)
-        time.set_data_time(tensors, recorded)
         return 1
 
     def _open(self) -> None:
@@ -233,52 +245,37 @@ class EnsembleReader(EnsembleAlgorithm):
         return chosen
 
     # -- tensors ---------------------------------------------------------------------------------
-    def _output_tensors(self, output: vtkMultiBlockDataSet, step: float | None) -> None:
-        output.Initialize()
-        groups, layers, kinds = (_enabled(self._selections[n]) for n in SELECTIONS[1:])
-        chosen = {*groups}
-        wanted = [
-            (group, layer, kind)
-            for group in self._ensemble.groups
-            if group.name in chosen
-            for layer in layers
-            for kind in kinds
-        ]
-        shown = dict.fromkeys(group for group, _, kind in wanted if kind == schema.ACTIVATION)
-        wanted += [(group, *schema.PROBE_IMAGES) for group in shown]
-        standing = ((group, layer, schema.FILTER_GROUP) for group, layer, _ in wanted)
-        wanted = list(dict.fromkeys((*wanted, *standing)))
-        blocks = 0
-        for position, (group, layer, kind) in enumerate(wanted):
-            if self.aborted():
-                return
-            self.report(position / len(wanted), f"Reading {schema.tensor_name(layer, kind)}")
-            volume = self._read_volume(group, layer, kind, step)
-            if volume is not None:
-                output.SetBlock(blocks, volume)
-                name = f"{group.name}/{schema.tensor_name(layer, kind)}"
-                output.GetMetaData(blocks).Set(vtkCompositeDataSet.NAME(), name)
-                blocks += 1
+    def _output_tensors(self, step: float | None) -> None:
+        """Let each process read its share of the tensors."""
+        chosen = {name: _enabled(self._selections[name]) for name in ("groups", "layers", "kinds")}
+        run_index = _run_index(self._runs)
+        if self._ensemble.distributed:
+            plan = joined_plans(
+                self.everywhere("plan", {**chosen, "step": step}, [run_index]), run_index
+            )
+        else:
+            plan = plan_of(self._ensemble, chosen, step, run_index)
+        self.everywhere("read", {**plan.head, "step": step}, plan.arrays)
 
-    def _read_volume(self, group, layer: str, kind: str, step: float | None) -> vtkImageData | None:
-        try:
-            steps = group.recorded_steps(layer, kind)
-        except NotRecordedError:  # a group of another shape, or not recorded yet
-            return None
-        chosen = np.isin(group.run_indices, _run_index(self._runs))
-        if len(steps) == 0 or not chosen.any():
-            return None
-        recorded = time.snap(steps, step)
-        stack = group.tensor(layer, kind, recorded)
-        is_of_runs = (layer, kind) != schema.PROBE_IMAGES
-        volume = image_from_stack(stack[chosen] if is_of_runs and not chosen.all() else stack, kind)
-        field = volume.GetFieldData()
-        if is_of_runs:
-            add_field(field, schema.RUN_INDEX, group.run_indices[chosen])
-        add_field(field, "step", np.array([recorded], np.int64))
-        shape = group.tensor_shape(layer, kind, recorded)
-        add_field(field, "shape", np.array(shape, np.int64))
-        return volume
+    def part_plan(self, options: dict, arrays: Sequence[np.ndarray]) -> Message:
+        """Tell which volumes this process holds slices of."""
+        self._open()
+        return plan_of(self._ensemble, options, options["step"], arrays[0])
+
+    def part_read(self, options: dict, arrays: Sequence[np.ndarray]) -> Message:
+        """Read this process's share of the volumes of a plan."""
+        self._open()
+        output = self.output(self._update[2], 1)
+        output.Initialize()
+        output.SetNumberOfBlocks(len(options["volumes"]))
+        for position, volume in enumerate(options["volumes"]):
+            if self.aborted():
+                return Message({})
+            self.report(position / len(options["volumes"]), f"Reading {volume['name']}")
+            output.GetMetaData(position).Set(vtkCompositeDataSet.NAME(), volume["name"])
+            output.SetBlock(position, read_share(self._ensemble, volume, arrays, *self.place))
+        time.set_data_time(output, options["step"])
+        return Message({})
 
     def _choose_anew(self) -> None:
         self._runs = None

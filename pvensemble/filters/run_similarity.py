@@ -24,7 +24,6 @@ from pvensemble.filters._run_vectors import (
     MEASURE_TEXTS,
     Comparable,
     ComparisonFilter,
-    comparable_runs,
 )
 from pvensemble.filters.plot_curves import drawn_runs
 from pvensemble.filters.plot_geometry import Sketch, cell_array_from_sizes, vtk_points
@@ -74,7 +73,7 @@ class RunSimilarity(ComparisonFilter):
                 f"Ensemble Reader, or use the Ensemble Similarity Plot"
             )
         self.report(0.1, "Comparing runs")
-        matrix = matrix_of(comparable_runs(blocks, self._comparison), chosen, runs.n_runs)
+        matrix = self._matrix(self.comparable_runs(blocks), chosen, runs.n_runs)
         self.report(0.6, "Matrix")
         if self._order == CLUSTERED:
             order = clustered(matrix)
@@ -86,6 +85,18 @@ class RunSimilarity(ComparisonFilter):
         heading += f", means of {width} x {width} runs" if width > 1 else ""
         self._draw(runs.run_index[chosen], heading).write(self.output(outInfo, 1))
         return 1
+
+    def _matrix(self, found: list[Comparable], chosen: np.ndarray, n_runs: int) -> np.ndarray:
+        """Return the similarities (n, n) float32 of the chosen cells, NaN where there is none."""
+        matrix = np.full((len(chosen), len(chosen)), np.nan, np.float32)
+        place = np.full(n_runs, -1)
+        place[chosen] = np.arange(len(chosen))
+        for comparable in found:
+            here = np.flatnonzero(place[comparable.cells] >= 0)
+            at, some = place[comparable.cells[here]], comparable.only(here)
+            of_some = self.all_pairs(some.vectors) if some.matrix is None else some.matrix
+            matrix[np.ix_(at, at)] = of_some
+        return matrix
 
     def _check_options(self) -> None:
         self.check_label_size()
@@ -110,18 +121,6 @@ class RunSimilarity(ComparisonFilter):
         fitting = min(1.2 * size, 1.2 * size * SIDE / max(text_width(text, 1.2 * size), 1e-9))
         sketch.text(text, SIDE / 2, SIDE + 0.8 * size, fitting, align="center")
         return sketch
-
-
-def matrix_of(found: list[Comparable], chosen: np.ndarray, n_runs: int) -> np.ndarray:
-    """Return the similarities (n, n) float32 of the chosen cells, NaN where there is none."""
-    matrix = np.full((len(chosen), len(chosen)), np.nan, np.float32)
-    place = np.full(n_runs, -1)
-    place[chosen] = np.arange(len(chosen))
-    for comparable in found:
-        here = np.flatnonzero(place[comparable.cells] >= 0)
-        at = place[comparable.cells[here]]
-        matrix[np.ix_(at, at)] = comparable.only(here).similarities()
-    return matrix
 
 
 def clustered(matrix: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from pvensemble.errors import OptionError
 from pvensemble.filters._layouts import Layout, Layouts, frame, key_steps
 from pvensemble.filters._options import TwoColumnColors, at_step, check_choice, one_of
 from pvensemble.filters._recorded_steps import RecordedSteps
-from pvensemble.filters._run_vectors import MATCHED, Comparable, ComparisonFilter, comparable_runs
+from pvensemble.filters._run_vectors import MATCHED, Comparable, ComparisonFilter
 from pvensemble.filters._tensors import Block
 from pvensemble.filters.plot_curves import drawn_runs
 from pvensemble.filters.plot_scatter import Scatter, draw_scatter, write_points
@@ -121,7 +121,7 @@ class EnsembleSimilarityPlot(TwoColumnColors, ComparisonFilter):
 
     def _layout(self, blocks: list[Block], step: float, start, n_runs: int) -> Layout:
         """Lay out the runs at a step."""
-        found = comparable_runs(blocks, self._comparison)
+        found = self.comparable_runs(blocks)
         embedding = embedding_of(found, n_runs, self._method, self._seed, start)
         return Layout(embedding, all(block.step == step for block in blocks))
 

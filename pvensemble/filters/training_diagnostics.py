@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import count
+
 import numpy as np
 
 from pvensemble import schema
 from pvensemble.errors import NotRecordedError, OptionError
+from pvensemble.filters._local_tensors import of_runs, per_run
 from pvensemble.filters._options import check_choice, one_of
 from pvensemble.filters._parameter_norms import LastFit, norm_curves, parameter_names, weights_of
 from pvensemble.filters._step_folds import Fold, StepFolds
-from pvensemble.filters._tensors import Block, TensorFilter, Tensors, cached
+from pvensemble.filters._tensor_filter import TensorFilter
+from pvensemble.filters._tensors import Block, Tensors
+from pvensemble.filters._volumes import Gathered
 from pvensemble.filters._weight_paths import last_steps
 from pvensemble.numerics.correlation import dead_filters
 from pvensemble.numerics.diagnostics import (
@@ -27,6 +33,7 @@ from pvensemble.vtkdata.time import requested_time
 GRADIENT_LOW, GRADIENT_HIGH = "gradient_ratio_low", "gradient_ratio_high"
 DEAD, STILL, MOVEMENT = "dead_filters", "still_filters", "relative_movement"
 NEVER_FLIPPED, FLIPS = "never_flipped", "flips_per_weight"
+OF_CHANGES = (MOVEMENT, STILL, NEVER_FLIPPED, FLIPS)
 EXPONENT, EXPONENT_LOW, EXPONENT_HIGH = "norm_exponent", "norm_exponent_low", "norm_exponent_high"
 VANISHING, EXPLODING = "is_vanishing", "is_exploding"
 HAS_DEAD, STUCK = "has_dead_filters", "is_stuck"
@@ -40,16 +47,41 @@ WORDS = {
 }
 
 
-class ChangesFold(Fold):
-    """How weights change from step to step."""
+@of_runs
+class Changes:
+    """How the weights of runs change from step to step."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, n_filters: int) -> None:
+        self._changes = WeightChanges(n_filters)
+
+    def add(self, stack: np.ndarray) -> None:
+        """Take the weights (n, y, x) of the next step."""
+        self._changes.add(stack.reshape(len(stack), -1))
+
+    def results(self, n_steps: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return values (n,) of each of ``OF_CHANGES`` for the first (n,) steps of each run."""
+        changes = self._changes
+        still = changes.still_filters(n_steps)
+        return changes.movement(n_steps), still, changes.never_flipped(), changes.flips_per_weight()
+
+
+class ChangesFold(Fold):
+    """How weights change, gathered where they are."""
+
+    def __init__(self, block: Block, key: int) -> None:
         super().__init__(block)
-        self.changes = WeightChanges(block.n_filters)
+        self._gathered = Gathered(key, block.rows, block.volume.starts)
 
     def add(self, block: Block) -> None:
         super().add(block)
-        self.changes.add(block.stack.reshape(len(block.stack), -1)[block.rows])
+        self._gathered.add(block.volume, Changes, [block.n_filters])
+
+    def results(self, algorithm: TensorFilter, n_steps: np.ndarray) -> Sequence[np.ndarray]:
+        """Return ``Changes.results`` of the runs of the group."""
+        return self._gathered.results(algorithm.ask, n_steps)
+
+    def drop(self, algorithm: TensorFilter) -> None:
+        self._gathered.forget(algorithm.ask)
 
 
 class TrainingDiagnostics(TensorFilter):
@@ -66,7 +98,7 @@ class TrainingDiagnostics(TensorFilter):
         self._quantity = GROWTH
         self._fit_start = 0
         self._fit_end = -1
-        self._folds = StepFolds()
+        self._folds, self._keys = StepFolds(), count()
         self._fit = LastFit()
 
     def SetVanishingBelow(self, ratio: float) -> None:
@@ -104,7 +136,8 @@ class TrainingDiagnostics(TensorFilter):
         folds = []
         if tensors is not None and layer is not None:
             blocks = tensors.blocks(layer, self.kind, run_index)
-            folds = self._folds.gather(self, blocks, run_index, now, ChangesFold)
+            make = lambda block: ChangesFold(block, next(self._keys))  # noqa: E731
+            folds = self._folds.gather(self, blocks, run_index, now, make)
         runs = self.runs_input(inInfo)  # reading other steps may have changed what was there
         names = parameter_names(runs)
         if not names and layer is None:
@@ -113,7 +146,7 @@ class TrainingDiagnostics(TensorFilter):
                 "of a layer: check a layer under Layers of the Ensemble Reader, and 'weight' under "
                 "Kinds"
             )
-        measures = {**self._of_norms(runs, layer), **dead, **_of_changes(folds, runs)}
+        measures = {**self._of_norms(runs, layer), **dead, **self._of_changes(folds, runs)}
         self._write(self.output(outInfo), runs, measures)
         return 1
 
@@ -148,12 +181,7 @@ class TrainingDiagnostics(TensorFilter):
             return {}
         counts = np.full(len(run_index), np.nan)
         for block in tensors.blocks(layer, schema.CORRELATION, run_index):
-            of_all = cached(
-                block.array,
-                ("dead_filters",),
-                lambda block=block: dead_filters(block.stack).sum(axis=1),
-            )
-            counts[block.cells] = of_all[block.rows]
+            (counts[block.cells],) = block.per_run(n_dead_filters, keep=True)
         return {DEAD: counts}
 
     def _of_norms(self, runs: RunsData, layer: str | None) -> dict:
@@ -175,6 +203,16 @@ class TrainingDiagnostics(TensorFilter):
         norms = np.where(steps <= last_steps(runs)[:, None], norms, np.nan)
         fit = self._fit(steps, quantity_of(norms, self._quantity), (self._fit_start, end))
         return {**found, EXPONENT: fit.exponent, EXPONENT_LOW: fit.low, EXPONENT_HIGH: fit.high}
+
+    def _of_changes(self, folds: list[ChangesFold], runs: RunsData) -> dict:
+        """Return what the weights' changes tell; NaN for runs without tensors, {} without any."""
+        last = last_steps(runs)
+        found = {name: np.full(runs.n_runs, np.nan) for name in OF_CHANGES if folds}
+        for fold in folds:
+            upto = np.searchsorted(fold.steps, last[fold.cells], side="right")
+            for name, values in zip(OF_CHANGES, fold.results(self, upto)):
+                found[name][fold.cells] = values
+        return found
 
     def _write(self, output, runs: RunsData, measures: dict) -> None:
         """Write the runs with measures, flags and diagnosis."""
@@ -203,16 +241,7 @@ class TrainingDiagnostics(TensorFilter):
         add_column(output.GetCellData(), DIAGNOSIS, texts)
 
 
-def _of_changes(folds: list[ChangesFold], runs: RunsData) -> dict:
-    """Return what the weights' changes tell; NaN for runs without tensors, {} without any."""
-    if not folds:
-        return {}
-    last = last_steps(runs)
-    found = {name: np.full(runs.n_runs, np.nan) for name in (MOVEMENT, STILL, NEVER_FLIPPED, FLIPS)}
-    for fold in folds:
-        upto = np.searchsorted(fold.steps, last[fold.cells], side="right")
-        found[MOVEMENT][fold.cells] = fold.changes.movement(upto)
-        found[STILL][fold.cells] = fold.changes.still_filters(upto)
-        found[NEVER_FLIPPED][fold.cells] = fold.changes.never_flipped()
-        found[FLIPS][fold.cells] = fold.changes.flips_per_weight()
-    return found
+@per_run
+def n_dead_filters(stack: np.ndarray) -> tuple[np.ndarray]:
+    """Return how many filters of each run are dead, (n,), from their correlations."""
+    return (dead_filters(stack).sum(axis=1),)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as _Pipeline
 
+from pvensemble.filters._local_tensors import per_run
 from pvensemble.filters._options import check_choice, one_of
 from pvensemble.filters._tensors import Block
 from pvensemble.filters._weights import (
@@ -18,7 +19,6 @@ from pvensemble.filters._weights import (
     largest_of_filters,
     layer_and_step,
     shape_note,
-    weights_of,
 )
 from pvensemble.filters.plot_boxes import (
     add_arrays,
@@ -42,7 +42,9 @@ from pvensemble.filters.plot_histograms import (
 )
 from pvensemble.filters.plot_matrix_panels import Caption, Layout, draw_heading, place_panels
 from pvensemble.numerics.weight_statistics import (
+    BINS,
     STATISTICS,
+    Histogram,
     common_limits,
     extents_of_statistics,
     histogram,
@@ -117,7 +119,7 @@ class WeightImages(WeightFilter):
 
         blocks = find(self.tensors_input(request, inInfo, outInfo))
         wanted = {cell for cell, _, _ in self.chosen(runs, blocks)[:MAX_PANELS]}
-        if sum(block.chosen().size for block in blocks) <= MAX_WEIGHTS:
+        if sum(len(block.rows) * block.n_weights for block in blocks) <= MAX_WEIGHTS:
             wanted = set(range(len(run_index)))
 
         def reduce(some):
@@ -213,9 +215,21 @@ class WeightImages(WeightFilter):
 
 def summarized(block: Block, wanted: set[int]) -> list[tuple[int, Summary]]:
     """Return cell and summary of those runs of a block that are wanted."""
-    found = []
-    for cell, row in zip(block.cells.tolist(), block.rows.tolist()):
-        if cell in wanted:
-            values = weights_of(block, row).ravel()
-            found.append((cell, Summary(block.step, statistics(values), histogram(values))))
-    return found
+    is_wanted = np.isin(block.cells, list(wanted))
+    found = block.volume.per_run(summaries, rows=block.rows[is_wanted])
+    return [
+        (cell, Summary(block.step, of_run, Histogram(int(exponent), counts)))
+        for cell, of_run, exponent, counts in zip(block.cells[is_wanted].tolist(), *found)
+    ]
+
+
+@per_run
+def summaries(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return statistics, and exponent and counts of the histogram, of the weights of runs."""
+    n = len(stack)
+    found = np.empty((n, len(STATISTICS)))
+    exponents, counts = np.empty(n, np.int64), np.empty((n, BINS), np.int64)
+    for run, values in enumerate(stack.reshape(n, int(np.prod(stack.shape[1:])))):
+        shown = histogram(values)
+        found[run], exponents[run], counts[run] = statistics(values), shown.exponent, shown.counts
+    return found, exponents, counts

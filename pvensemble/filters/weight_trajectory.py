@@ -18,7 +18,7 @@ from pvensemble.errors import NotRecordedError, OptionError
 from pvensemble.filters._options import Labels, check_choice, one_of
 from pvensemble.filters._recorded_steps import RecordedSteps
 from pvensemble.filters._step_folds import Fold, StepFolds
-from pvensemble.filters._tensors import TensorFilter
+from pvensemble.filters._tensor_filter import TensorFilter
 from pvensemble.filters._weight_paths import Path, UnitFold, VectorFold, last_steps, paths_of
 from pvensemble.filters.plot_curves import drawn_runs
 from pvensemble.filters.plot_paths import DrawnPath, Plane, draw_plane, write_paths

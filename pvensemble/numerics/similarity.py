@@ -138,27 +138,40 @@ def similarity(
         out = np.empty((n, n), np.float32)
     elif out.shape != (n, n) or out.dtype != np.float32:
         raise OptionError(f"out must be float32 ({n}, {n}), got {out.dtype} {out.shape}")
-    buffer = np.empty((min(block, n), min(block, n)), np.float32)
-    for i in range(0, n, block):
-        rows = vectors[i : i + block]
-        for j in range(i, n, block):
-            columns = vectors[j : j + block]
-            product = buffer[: len(rows), : len(columns)]
-            np.matmul(rows, columns.T, out=product)
-            np.clip(product, -1.0, 1.0, out=product)
-            if i == j:
-                product[:] = np.triu(product) + np.triu(product, 1).T
-                np.fill_diagonal(product, 1.0)
-            out[i : i + block, j : j + block] = product
-            if i != j:
-                out[j : j + block, i : i + block] = product.T
+    for place in block_places(n, block):
+        put_block(out, place, block_similarity(vectors, place, block))
     return out
+
+
+def block_places(n_runs: int, block: int = BLOCK) -> list[tuple[int, int]]:
+    """Return first row and column of the blocks of all pairs, each pair once."""
+    firsts = range(0, n_runs, block)
+    return [(i, j) for i in firsts for j in firsts if j >= i]
+
+
+def block_similarity(vectors: np.ndarray, place: tuple[int, int], block: int = BLOCK) -> np.ndarray:
+    """Return the similarity of the pairs of a block, see :func:`similarity`."""
+    i, j = place
+    product = np.matmul(vectors[i : i + block], vectors[j : j + block].T)
+    np.clip(product, -1.0, 1.0, out=product)
+    if i == j:
+        product = np.triu(product) + np.triu(product, 1).T
+        np.fill_diagonal(product, 1.0)
+    return product
+
+
+def put_block(out: np.ndarray, place: tuple[int, int], product: np.ndarray) -> None:
+    """Put a block, and its mirror image, in its place in the matrix of all pairs."""
+    (i, j), (n_rows, n_columns) = place, product.shape
+    out[i : i + n_rows, j : j + n_columns] = product
+    if i != j:
+        out[j : j + n_columns, i : i + n_rows] = product.T
 
 
 # -- matched filters -------------------------------------------------------------------------------
 
 
-def matched_similarity(stack: np.ndarray) -> np.ndarray:
+def matched_similarity(stack: np.ndarray, part: tuple[int, int] = (0, 1)) -> np.ndarray:
     """Return the similarity ``matched`` of all pairs of runs.
 
     It is the largest Pearson correlation of |A| and |B| with the filters of B permuted, over all
@@ -177,6 +190,9 @@ def matched_similarity(stack: np.ndarray) -> np.ndarray:
     ----------
     stack : numpy.ndarray
         (n_runs, n_filters, n_filters) correlations in [-1, 1].
+    part : tuple of int
+        Number of a part of the pairs, and of how many: the others are left at 0, so that the sum
+        of all parts, with ones on the diagonal, is the whole.
 
     Returns
     -------
@@ -196,7 +212,7 @@ def matched_similarity(stack: np.ndarray) -> np.ndarray:
     # Of two runs the first in this order keeps its filters, whatever the order of the runs.
     runs = np.argsort(np.unique(flat, axis=0, return_inverse=True)[1].ravel(), kind="stable")
     step = max(1, _CHUNK // (n * n))
-    for place, run in enumerate(runs[:-1]):
+    for place, run in list(enumerate(runs[:-1]))[part[0] :: part[1]]:
         for first in range(place + 1, n_runs, step):
             part = runs[first : first + step]
             best = match_filters(unit[run], unit[part])

@@ -34,7 +34,7 @@ def extents(stack: np.ndarray) -> np.ndarray:
         Of the finite values; NaN where there are none.
     """
     result = np.full((len(stack), 2), np.nan)
-    for row, values in enumerate(stack.reshape(len(stack), -1)):
+    for row, values in enumerate(stack.reshape(len(stack), int(np.prod(stack.shape[1:])))):
         finite = _finite(values)
         if len(finite):
             largest = max(float(finite.max()), -float(finite.min()))

@@ -15,7 +15,7 @@ from vtkmodules.vtkCommonDataModel import vtkImageData, vtkMultiBlockDataSet
 
 import pvensemble.filters
 from pvensemble.filters._base import EnsembleAlgorithm, run
-from pvensemble.filters._tensors import TensorFilter
+from pvensemble.filters._tensor_filter import TensorFilter
 from pvensemble.filters.measures import PerformanceMeasures
 from pvensemble.filters.reader import EnsembleReader
 from pvensemble.store.surfaces import write_surface

@@ -7,7 +7,7 @@ from topology_samples import make_topology, plot_of, reader_of
 
 from pvensemble.filters._base import run
 from pvensemble.filters._step_history import MAX_KEYS, StepHistory
-from pvensemble.filters._tensors import TensorFilter
+from pvensemble.filters._tensor_filter import TensorFilter
 from pvensemble.vtkdata.time import requested_time
 
 

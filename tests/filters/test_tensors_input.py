@@ -11,9 +11,11 @@ from plot_samples import make_runs
 from tensor_samples import make_tensors, random_correlations
 
 from pvensemble.errors import MissingArrayError, NotRecordedError, PipelineError
-from pvensemble.filters import _tensors
+from pvensemble.filters import _cache
 from pvensemble.filters._base import run
-from pvensemble.filters._tensors import TensorFilter, Tensors, cached
+from pvensemble.filters._cache import cached
+from pvensemble.filters._tensor_filter import TensorFilter
+from pvensemble.filters._tensors import Tensors
 from pvensemble.filters.measures import PerformanceMeasures
 from pvensemble.filters.reader import EnsembleReader
 from pvensemble.vtkdata.arrays import to_vtk
@@ -108,10 +110,10 @@ def test_results_are_kept_as_long_as_the_array_lives():
     assert cached(array, "x", compute) == 3
     other = to_vtk(np.zeros(3), "a")
     assert cached(other, "x", compute) == 4
-    kept = len(_tensors._kept)
+    kept = len(_cache._kept)
     del array, other
     gc.collect()
-    assert len(_tensors._kept) == kept - 2
+    assert len(_cache._kept) == kept - 2
 
 
 # -- in a pipeline --------------------------------------------------------------------------------
@@ -175,7 +177,7 @@ def test_the_reader_runs_once_a_step_for_all_filters(truth, connect, monkeypatch
     for step in (0, 50, 100):
         run(first, time=step)
         run(second, time=step)
-        assert first.got[0].array is second.got[0].array
+        assert first.got[0].volume.array is second.got[0].volume.array
     assert len(steps) == 3
 
 
