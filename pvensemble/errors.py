@@ -35,11 +35,19 @@ class SteeringError(PVEnsembleError, ValueError):
     """A request to a running training says something that cannot be done."""
 
 
+class RankError(PVEnsembleError, RuntimeError):
+    """Something is wrong on one of several ranks; raised on all of them."""
+
+
 class StoreError(PVEnsembleError, OSError):
     """An ensemble on disk cannot be read or written."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
+
+
+class GroupBusyError(StoreError):
+    """A live process writes this group."""
 
 
 class SchemaError(StoreError, ValueError):

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Print or write a table, a row for each run and layer; 130 when interrupted, with a part."""
     from pvensemble.cli._output import open_ensemble
     from pvensemble.cli._progress import ProgressDisplay
-    from pvensemble.cli.train import stop_on_signals
+    from pvensemble.cli._signals import stop_on_signals
     from pvensemble.errors import ConfigError
     from pvensemble.numerics.runs import parse_runs
 

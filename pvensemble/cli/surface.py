@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compute, store and describe the surface; 130 when interrupted."""
     from pvensemble.cli._progress import ProgressDisplay
-    from pvensemble.cli.train import stop_on_signals
+    from pvensemble.cli._signals import stop_on_signals
     from pvensemble.errors import ConfigError
 
     if importlib.util.find_spec("torch") is None:

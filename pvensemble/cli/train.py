@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import shlex
 import shutil
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pvensemble import schema
+from pvensemble.cli._ranks import (
+    MISTAKE,
+    Messages,
+    add_join,
+    find_ranks,
+    guarded,
+    share_text,
+    started_by,
+)
+from pvensemble.cli._signals import stop_on_signals
 from pvensemble.errors import ConfigError
 
 if TYPE_CHECKING:
     from pvensemble.cli._progress import ProgressDisplay
     from pvensemble.train.config import TrainConfig
+    from pvensemble.train.ranks import Ranks
+    from pvensemble.train.training import TrainResult
 
 HELP = "train an ensemble of networks and record how they develop"
 INTERRUPTED = 130
@@ -68,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes on CPU (0: none but this one)"
     )
+    add_join(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,14 +89,34 @@ def run(args: argparse.Namespace) -> int:
 
         print(described())
         return 0
-    if importlib.util.find_spec("torch") is None:
-        raise ConfigError("training needs PyTorch: pip install 'pvensemble[train]'")
+    rank, size = started_by(os.environ)
+    try:
+        if importlib.util.find_spec("torch") is None:
+            raise ConfigError("training needs PyTorch: pip install 'pvensemble[train]'")
+        ranks = find_ranks(args, size)
+    except ConfigError:
+        if rank > 0:  # the first one says it
+            return MISTAKE
+        raise
+    return guarded(ranks, lambda: _run(args, ranks))
+
+
+def _run(args: argparse.Namespace, ranks: Ranks) -> int:
+    """Train as one of several processes, or alone."""
     from pvensemble.insitu.pipeline import parse
+
+    with ranks.agreement():
+        pipelines = parse(args.insitu)
+        config, path = _prepare(args, ranks)
+    return 0 if args.dry_run else _train(config, path, args, ranks, pipelines)
+
+
+def _prepare(args: argparse.Namespace, ranks: Ranks) -> tuple[TrainConfig, Path]:
+    """Check the options and say what will be trained."""
     from pvensemble.train.config import load_config
     from pvensemble.train.preparation import check_training
     from pvensemble.train.search import sample_with_repeats
 
-    pipelines = parse(args.insitu)
     _place_config(args)
     args.set += reduce_settings(args.reduce_filters, args.every)
     if args.workers is not None and args.workers < 0:
@@ -92,7 +124,8 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.set)
     path = output_path(args.output, config)
     specs, repeated = sample_with_repeats(config)
-    _describe(config, specs, repeated, path, args)
+    if ranks.rank == 0:
+        _describe(config, specs, repeated, path, args, ranks)
     if args.dry_run:
         check_training(
             config,
@@ -103,10 +136,9 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
             resume=args.resume,
         )
-        return 0
-    if args.resume and not path.exists():
+    elif args.resume and ranks.rank == 0 and not path.exists():
         print(f"  there is no {path} to resume; the training starts at step 0", flush=True)
-    return _train(config, path, args, pipelines)
+    return config, path
 
 
 def _place_config(args: argparse.Namespace) -> None:
@@ -142,14 +174,18 @@ def output_path(output: str | None, config: TrainConfig) -> Path:
     return path
 
 
-def _describe(config: TrainConfig, specs: list, repeated: int, path: Path, args) -> None:
+def _describe(
+    config: TrainConfig, specs: list, repeated: int, path: Path, args, ranks: Ranks
+) -> None:
     """Print what will be trained and how large the recording will be."""
     from pvensemble.cli._progress import size
     from pvensemble.train.recording import recording_size
     from pvensemble.train.search import group_runs
 
-    groups = _count(len(group_runs(specs)), "group")
-    print(f"{config.name}: {_count(len(specs), 'run')} of {_steps(specs)} in {groups}")
+    groups = "in " + _count(len(group_runs(specs)), "group")
+    if ranks.shared:
+        groups = f"over {ranks.size:,} {ranks.several}"
+    print(f"{config.name}: {_count(len(specs), 'run')} of {_steps(specs)} {groups}")
     if repeated:
         print(f"  {_count(repeated, 'run')} repeated in the search space; each is trained once")
     for session in config.sessions:
@@ -183,12 +219,15 @@ def _steps(specs: list) -> str:
     return most if len(steps) == 1 else f"{steps[0]:,} to {most}"
 
 
-def _train(config: TrainConfig, path: Path, args: argparse.Namespace, pipelines: list) -> int:
+def _train(
+    config: TrainConfig, path: Path, args: argparse.Namespace, ranks: Ranks, pipelines: list
+) -> int:
     """Train under a display and signal handlers."""
-    from pvensemble.cli._progress import ProgressDisplay, states_text
+    from pvensemble.cli._progress import ProgressDisplay
     from pvensemble.train.trainer import train
 
-    display = ProgressDisplay(sys.stderr)
+    first = ranks.rank == 0
+    display = ProgressDisplay(sys.stderr) if first else Messages(sys.stderr, ranks.rank)
     observer = _observer(pipelines, display)
     with stop_on_signals() as stop:
         try:
@@ -202,27 +241,37 @@ def _train(config: TrainConfig, path: Path, args: argparse.Namespace, pipelines:
                 on_progress=display,
                 stop=stop.is_set,
                 observer=observer,
+                ranks=ranks,
             )
         finally:
             display.close()
     for line in failure_lines(result.failures):
         print(line, file=sys.stderr)
+    if ranks.shared:
+        print(share_text(ranks, result), flush=True)
+    if first:
+        _conclude(result, path, resume_command(args, ranks))
+    return INTERRUPTED if result.interrupted else 0
+
+
+def _conclude(result: TrainResult, path: Path, resume: str) -> None:
+    """Print how the training ended."""
+    from pvensemble.cli._progress import states_text
+
     if result.interrupted:
         print(
-            f"interrupted; everything recorded is safe in {path}\n"
-            f"go on with: {resume_command(args)}",
+            f"interrupted; everything recorded is safe in {path}\ngo on with: {resume}",
             file=sys.stderr,
         )
-        return INTERRUPTED
-    if result.failures:
-        print(f"try again with: {resume_command(args)}", file=sys.stderr)
+        return
+    if schema.FAILED in result.states:
+        print(f"try again with: {resume}", file=sys.stderr)
     print(f"{path}: {states_text(result.states)}")
     if result.n_merged:
         print(f"{_count(result.n_merged, 'filter')} merged; see: pvensemble merges {path}")
-    return 0
 
 
-def _observer(pipelines: list, display: ProgressDisplay):
+def _observer(pipelines: list, display: ProgressDisplay | Messages):
     """Return who runs pipelines while training goes on; None when there are none."""
     if not pipelines:
         return None
@@ -242,9 +291,10 @@ def failure_lines(failures: Sequence[tuple[str, str]], most: int = 3) -> list[st
     return lines
 
 
-def resume_command(args: argparse.Namespace) -> str:
+def resume_command(args: argparse.Namespace, ranks: Ranks) -> str:
     """Return the command that continues this training."""
-    words = ["pvensemble", "train", args.config]
+    words = ["mpiexec", "-n", str(ranks.size)] if ranks.shared and not args.join else []
+    words += ["pvensemble", "train", args.config]
     words += ["-o", args.output] if args.output else []
     words += ["--data", args.data] if args.data else []
     for pipeline in args.insitu:
@@ -253,25 +303,4 @@ def resume_command(args: argparse.Namespace) -> str:
         words += ["--set", override]
     words += ["--device", args.device] if args.device != "auto" else []
     words += ["--workers", str(args.workers)] if args.workers is not None else []
-    return shlex.join([*words, "--resume"])
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into a flag; a second one acts as usual."""
-    stop = threading.Event()
-    before = {}
-
-    def handle(number: int, frame: object) -> None:
-        stop.set()
-        for signal_number, handler in before.items():
-            signal.signal(signal_number, handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # ParaView's own handlers are none of Python's: those are not put back.
-        before[number] = signal.signal(number, handle) or signal.SIG_DFL
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return shlex.join([*words, *(["--join", str(args.join)] if args.join else ["--resume"])])

@@ -4,6 +4,7 @@ from pvensemble.store.background import BackgroundWriter
 from pvensemble.store.ensemble import Ensemble
 from pvensemble.store.group import Group
 from pvensemble.store.group_writer import GroupWriter
+from pvensemble.store.locks import lock, locked_file
 from pvensemble.store.log_records import Acknowledgement
 from pvensemble.store.networks import Reducible
 from pvensemble.store.records import (
@@ -34,4 +35,6 @@ __all__ = [
     "Reducible",
     "RunInfo",
     "SessionInfo",
+    "lock",
+    "locked_file",
 ]

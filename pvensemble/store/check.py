@@ -9,6 +9,7 @@ from pathlib import Path
 from pvensemble.errors import CorruptFileError, StoreError
 from pvensemble.schema import (
     INDEX_FILE,
+    LOCK_FILE,
     RUNS_FILE,
     SERIES_SUFFIX,
     STEERING_DIR,
@@ -81,7 +82,7 @@ def check_ensemble(path: object) -> Report:
                 checker.surfaces(entry)
             elif entry.name == STEERING_DIR and entry.is_dir():
                 checker.steering(entry)
-            elif entry.name != RUNS_FILE and not is_temporary(entry.name):
+            elif entry.name not in (RUNS_FILE, LOCK_FILE) and not is_temporary(entry.name):
                 checker.note(entry, "does not belong to the ensemble")
     return Report(checker.n_files, checker.n_bytes, tuple(checker.findings))
 

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
 from pathlib import Path
 
 from pvensemble.errors import CorruptFileError, StoreError
@@ -49,7 +50,8 @@ def sync_directory(path: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f"{TEMPORARY_PREFIX}{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    writer = f"{platform.node()}.{os.getpid()}"  # processes of several machines may write here
+    return path.with_name(f"{TEMPORARY_PREFIX}{path.name}.{writer}{TEMPORARY_SUFFIX}")
 
 
 def is_temporary(name: str) -> bool:

@@ -19,7 +19,7 @@ from pvensemble.store.derived import write_series
 from pvensemble.store.files import is_temporary
 from pvensemble.store.group_index import GroupIndex, runs_to_ranges
 from pvensemble.store.images import arrays_image, read_arrays
-from pvensemble.store.journal import Journal
+from pvensemble.store.journal import PATIENCE, Journal
 from pvensemble.store.log_records import Acknowledgement
 from pvensemble.store.records import Checkpoint, LayerInfo, MergeEvent, RunInfo, merge_to_json
 from pvensemble.store.staging import new_rows, stage_file, stage_rows, stage_tensor
@@ -47,12 +47,13 @@ class GroupWriter:
         *,
         header: Mapping | None = None,
         on_commit: Callable[[], None] = lambda: None,
+        patience: float = PATIENCE,
     ) -> None:
         self.path = directory
         self.name = directory.name
         self._on_commit = on_commit
         self._lock = threading.RLock()
-        self._journal = Journal(directory / INDEX_FILE)
+        self._journal = Journal(directory / INDEX_FILE, patience=patience)
         try:
             if header is not None and not self._journal.records:
                 self._journal.append({**header, "name": self.name, "attempt": attempt()})

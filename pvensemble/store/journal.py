@@ -9,17 +9,16 @@ prefix of what was written, and never something else.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import time
 import weakref
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvensemble.errors import StoreError
+from pvensemble.errors import GroupBusyError, StoreError
 from pvensemble.store.files import sync_directory, unwritable, write_all
+from pvensemble.store.locks import lock
 
 PATIENCE = 0.5
 """Seconds to wait for a lock: a killed process, or a child before its exec, keeps it a moment."""
@@ -111,11 +110,9 @@ def is_written(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock(descriptor, 0.0, shared=True)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks
-        return False
     finally:
         os.close(descriptor)
     return False
@@ -128,14 +125,18 @@ class Journal:
     ----------
     path
         The index file; created when missing.
+    patience
+        Seconds to wait for whoever appends to it.
 
     Raises
     ------
+    GroupBusyError
+        Another live process (or another journal of this one) appends to it.
     StoreError
-        Another live process (or another journal of this one) appends to it, or the system refuses.
+        The system refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: float = PATIENCE) -> None:
         self.path = path
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -143,27 +144,20 @@ class Journal:
             raise unwritable(path, error, what="the index of a group") from error
         _open_journals.add(self)
         try:
-            self._lock()
+            self._lock(patience)
             self._recover()
         except BaseException:
             self.close()
             raise
 
-    def _lock(self) -> None:
-        give_up = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > give_up:
-                    raise StoreError(
-                        f"{self.path}: another process is writing this group; wait until it ends, "
-                        "or stop it"
-                    ) from None
-            except OSError:  # a file system without locks, as some network mounts: nobody can tell
-                return
-            time.sleep(PATIENCE / 20)
+    def _lock(self, patience: float) -> None:
+        try:
+            lock(self._descriptor, patience)
+        except BlockingIOError:
+            raise GroupBusyError(
+                f"{self.path}: another process is writing this group; wait until it ends, "
+                "or stop it"
+            ) from None
 
     def _recover(self) -> None:
         """Read what is there and cut what does not count."""

@@ -7,7 +7,6 @@ the files say is checked when they are written and again when they are read.
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import json
 import os
@@ -23,6 +22,7 @@ from pathlib import Path
 from pvensemble.errors import SteeringError
 from pvensemble.schema import STEERING_DIR
 from pvensemble.store.files import create_file, sync_directory, unreadable, unwritable
+from pvensemble.store.locks import lock
 from pvensemble.store.steering_text import (
     check_recording,
     check_runs,
@@ -175,12 +175,10 @@ def exclusive(directory: Path) -> Iterator[bool]:
         raise unwritable(directory, error, what="the lock of the requests") from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, 0.0)  # without locks, as of indexes, nobody can tell
             alone = True
         except BlockingIOError:
             alone = False
-        except OSError:  # a file system without locks, as of indexes: nobody can tell
-            alone = True
         yield alone
     finally:
         os.close(descriptor)

@@ -14,7 +14,9 @@ from pvensemble.store.derived import RunsFile, write_runs_csv, write_series
 from pvensemble.store.ensemble import Ensemble, is_group
 from pvensemble.store.files import create_file, sync_directory, unwritable
 from pvensemble.store.group_header import group_header
+from pvensemble.store.group_index import TERMINAL
 from pvensemble.store.group_writer import GroupWriter
+from pvensemble.store.journal import PATIENCE
 from pvensemble.store.manifest import (
     Manifest,
     check_new_path,
@@ -165,36 +167,48 @@ class EnsembleWriter:
         self._open_groups.append(group)
         return group
 
-    def open_group(self, name: str) -> GroupWriter:
+    def open_group(self, name: str, *, patience: float = PATIENCE) -> GroupWriter:
         """Open a group to go on writing it; what a killed writer left unfinished is removed.
+
+        Parameters
+        ----------
+        patience
+            Seconds to wait for another process that writes it.
 
         Raises
         ------
+        GroupBusyError
+            A live process writes it.
         StoreError
-            There is no such group, or a live process writes it.
+            There is no such group, or the system refuses.
         """
         directory = self.directory / name
         if not is_group(name) or not (directory / INDEX_FILE).is_file():
             raise StoreError(
                 f"{self.path}: there is no group '{name}'; there are: {', '.join(self.group_names)}"
             )
-        group = GroupWriter(directory, on_commit=self._runs_file.refresh)
+        group = GroupWriter(directory, on_commit=self._runs_file.refresh, patience=patience)
         self._open_groups.append(group)
         return group
 
     def finish(self) -> None:
-        """Write all derived files (``runs.csv``, series) durably and release the groups.
+        """Write derived files (``runs.csv``, series) durably and release the groups.
+
+        Series of groups in which others may be writing are left to them.
 
         Raises
         ------
         StoreError
             The system refuses.
         """
+        own = {group.name for group in self._open_groups}
         for group in self._open_groups:
             group.close()
         self._open_groups.clear()
         ensemble = Ensemble.open(self.path)
         for group in ensemble.groups:
+            if not (group.name in own or all(s.state in TERMINAL for s in group.index.states)):
+                continue
             for (layer, kind), steps in group.index.tensors.items():
                 write_series(group.path, layer, kind, steps, sync=True)
         write_runs_csv(ensemble, sync=True)

@@ -41,8 +41,7 @@ class GroupOutput:
     job
         The whole group; its ``positions`` and ``states`` are set to what is left to train.
     writer
-        The group in the store, new or opened again. It is released until the first run starts,
-        because there may be more groups than a process can hold files open.
+        The group in the store, new or opened again.
     reopen
         Opens the group again.
     images
@@ -51,6 +50,9 @@ class GroupOutput:
         Positions of runs that failed and are tried again in another group.
     observer
         Who sees each stop of the group.
+    hold
+        Keep the group from now on, so that no other process takes it. Otherwise it is released
+        until the first run starts: there may be more groups than a process can hold files open.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class GroupOutput:
         images: np.ndarray | None = None,
         replaced: Collection[int] = (),
         observer: Observer | None = None,
+        *,
+        hold: bool = False,
     ) -> None:
-        self.job, self.writer, self._reopen = job, writer, reopen
+        self.job, self.writer, self._reopen, self._held = job, writer, reopen, hold
         if not writer.parameters:  # a group of an earlier release that did not store networks
             job.schedule = replace(job.schedule, networks=())
         self._images = None if writer.has_images else images
@@ -93,7 +97,8 @@ class GroupOutput:
         self._drop([p for p, s in enumerate(self.states) if s == schema.PRUNED], repeat=True)
         self._set_positions()
         self._watch = self._watched_by(observer) if observer else None
-        writer.close()
+        if not hold:
+            writer.close()
 
     def _watched_by(self, observer: Observer) -> GroupWatch:
         """Return what tells the observer; it does not see again what runs have passed already."""
@@ -140,7 +145,8 @@ class GroupOutput:
     def start(self, positions: tuple[int, ...]) -> None:
         """Note that runs began; without any, store what a killed trainer left complete."""
         if self._background is None:
-            self.writer = self._reopen(self.writer.name)
+            if not self._held:
+                self.writer, self._held = self._reopen(self.writer.name), True
             self._background = BackgroundWriter(self.writer, max_pending=self._most_pending())
         self._begun.update(positions)
         self._set([p for p in positions if self.states[p] == schema.WAITING], schema.RUNNING, 0)
@@ -207,7 +213,7 @@ class GroupOutput:
         if self._metrics and (force or time.monotonic() - self._held_since > METRICS_SECONDS):
             self._background.submit(self._step, {}, self._take_metrics())
 
-    def close(self) -> None:
+    def close(self, *, release: bool = True) -> None:
         """Store what waits and release the group.
 
         Raises
@@ -222,7 +228,9 @@ class GroupOutput:
         finally:
             self._skipped, self._background = self.skipped, None
             self.job.positions = () if self.done else self.job.positions
-            self.writer.close()
+            if release:
+                self.writer.close()
+                self._held = False
 
     # -- steering: no run is at work ------------------------------------------------------------
 
@@ -235,14 +243,14 @@ class GroupOutput:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Keep the group open for writing within a ``with``, also before its runs start."""
-        closed = self._background is None
+        closed, held = self._background is None, self._held
         if closed:
             self.start(())
         try:
             yield
         finally:
             if closed:
-                self.close()
+                self.close(release=not held)
 
     def stop_runs(self, positions: Sequence[int], reason: str) -> dict[int, int]:
         """End runs; return the steps at which they are, by position."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pvensemble.store import EnsembleWriter
+from pvensemble.store.journal import PATIENCE
 from pvensemble.train.changes import changed_job, changed_record
 from pvensemble.train.config import RecordConfig, RunSpec, SessionConfig, TrainConfig
 from pvensemble.train.executors.events import Job
@@ -16,13 +17,16 @@ from pvensemble.train.observer import Observer, observed
 from pvensemble.train.preparation import (
     GROUP_SIZE,
     Members,
+    create_group,
     load_all_data,
     make_job,
-    open_group,
     shown_images,
 )
 from pvensemble.train.provenance import hyper_parameters, session_infos
 from pvensemble.train.search import group_runs
+
+GLANCE = 0.05
+"""Seconds to wait for who only looks whether a group is written."""
 
 
 class Opener:
@@ -37,7 +41,15 @@ class Opener:
         Where data sets lie.
     observer
         Who sees each stop of the groups; the recording then stays as it is.
+
+    Attributes
+    ----------
+    hold
+        Whether groups are kept from the moment they are opened, because other processes would
+        take them.
     """
+
+    hold = False
 
     def __init__(
         self,
@@ -54,10 +66,19 @@ class Opener:
         self._records: list[RecordConfig] = []
 
     def open(self, members: Members) -> GroupOutput:
-        """Return the output of a group; what was changed of its recording holds."""
+        """Return the output of a group; what was changed of its recording holds.
+
+        Raises
+        ------
+        GroupBusyError
+            Another process writes it.
+        """
         number = len(self._specs)
+        patience = GLANCE if self.hold else PATIENCE
+        name = members.name
+        writer = None if name is None else self.writer.open_group(name, patience=patience)
         job = make_job(self.config, members.specs, number, self._data, self._engine)
-        writer = open_group(self.writer, job, members.specs, members.name)
+        writer = writer or create_group(self.writer, job, members.specs)
         self._specs.append(members.specs)
         self._records.append(self.config.record)
         for said in writer.acknowledged:
@@ -72,7 +93,16 @@ class Opener:
             images,
             members.replaced,
             self.observer,
+            hold=self.hold,
         )
+
+    def create(self, members: Members) -> Members:
+        """Return members of a group that is in the store, which is created unless it has a name."""
+        if members.name is not None:
+            return members
+        job = make_job(self.config, members.specs, 0, self._data, self._engine)
+        with create_group(self.writer, job, members.specs) as group:
+            return replace(members, name=group.name)
 
     def add(self, specs: Sequence[RunSpec]) -> list[GroupOutput]:
         """Return the outputs of new groups for runs that the ensemble does not have.

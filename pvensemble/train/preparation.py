@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,11 +111,23 @@ def open_ensemble(
     *,
     device: str,
     engine: str,
+    seconds: Mapping[str, float],
+    cut: Callable[[Sequence[RunSpec]], list[list[RunSpec]]],
+    retry: bool = True,
 ) -> tuple[EnsembleWriter, list[Members]]:
     """Create or re-open the ensemble; return it and its groups.
 
     Runs that failed are in a new group again: their new attempt begins at step 0 and takes their
     place in the ensemble, because what is recorded of a group's steps is never changed.
+
+    Parameters
+    ----------
+    seconds
+        See :func:`~pvensemble.train.provenance.provenance`.
+    cut
+        Puts new runs into groups.
+    retry
+        Whether runs that failed are tried again.
     """
     if not (resume and path.exists()):
         writer = EnsembleWriter.create(
@@ -123,36 +135,63 @@ def open_ensemble(
             name=config.name,
             sessions=session_infos(config),
             hyper_parameters=hyper_parameters(config),
-            provenance=provenance(config, device, engine),
+            provenance=provenance(config, device, engine, seconds),
         )
-        return writer, [Members(members) for members in group_runs(specs, GROUP_SIZE)]
+        return writer, [Members(members) for members in cut(specs)]
     writer = EnsembleWriter.open(path)
     check_same(writer.manifest.provenance, config, path)
     known = {s.run_id: s for s in specs}
     ensemble = Ensemble.open(path)
+    known = known_runs(config, specs, ensemble, writer)
+    groups = stored_groups(ensemble, known, retry=retry)
+    there = {
+        spec.run_id
+        for group in groups
+        for position, spec in enumerate(group.specs)
+        if position not in group.replaced
+    }
+    left = [spec for run_id, spec in known.items() if run_id not in there]
+    return writer, groups + [Members(members) for members in (cut(left) if left else ())]
+
+
+def known_runs(
+    config: TrainConfig, specs: Sequence[RunSpec], ensemble: Ensemble, writer: EnsembleWriter
+) -> dict[str, RunSpec]:
+    """Return the runs of a configuration and those that were added since, by id."""
+    known = {s.run_id: s for s in specs}
     for request, session in sessions_added(config, ensemble):
         writer.announce([session_info(session)], ())
         known.update({s.run_id: s for s in added_specs(config, request, known)})
-    left = dict(known)
+    return known
+
+
+def stored_groups(
+    ensemble: Ensemble, known: Mapping[str, RunSpec], *, retry: bool = False
+) -> list[Members]:
+    """Return the groups that an ensemble has; those with unknown runs are left alone.
+
+    Parameters
+    ----------
+    known
+        The runs by id.
+    retry
+        Whether the runs that failed, and were not tried again yet, are to be.
+    """
     groups: list[Members] = []
     for group in ensemble.groups:
         if any(run.run_id not in known for run in group.runs):
             continue
-        failed = {p for p, s in enumerate(group.index.states) if s.state == schema.FAILED}
-        for position, run in enumerate(group.runs):
-            if position not in failed:
-                left.pop(run.run_id, None)
-        groups.append(Members([known[run.run_id] for run in group.runs], group.name, failed))
-    groups += [Members(members) for members in group_runs(list(left.values()), GROUP_SIZE)]
-    return writer, groups
+        replaced = {
+            p
+            for p, state in enumerate(group.index.states)
+            if group.run_indices[p] < 0 or (retry and state.state == schema.FAILED)
+        }
+        groups.append(Members([known[run.run_id] for run in group.runs], group.name, replaced))
+    return groups
 
 
-def open_group(
-    writer: EnsembleWriter, job: Job, members: Sequence[RunSpec], name: str | None
-) -> GroupWriter:
-    """Add a group to the ensemble, or open the one of that name."""
-    if name is not None:
-        return writer.open_group(name)
+def create_group(writer: EnsembleWriter, job: Job, members: Sequence[RunSpec]) -> GroupWriter:
+    """Add a group to the ensemble."""
     runs = [RunInfo(s.run_id, s.params, s.settings.seed, s.session, s.run_index) for s in members]
     layers = [layer.info for layer in job.layers]
     parameters = job.parameters if job.schedule.networks else None

@@ -20,8 +20,14 @@ _PLACES = ("text", "overrides", "file", "data.dir", "model.path", "train.engine"
 ensemble goes on with the one that it was begun with."""
 
 
-def provenance(config: TrainConfig, device: str, engine: str) -> dict:
-    """Return versions, machine, engine (``torch`` or ``native``) and the whole configuration."""
+def provenance(config: TrainConfig, device: str, engine: str, seconds: Mapping[str, float]) -> dict:
+    """Return versions, machine, engine (``torch`` or ``native``) and the whole configuration.
+
+    Parameters
+    ----------
+    seconds
+        What was measured of a step, by shape of runs.
+    """
     return {
         "versions": {
             "python": platform.python_version(),
@@ -31,6 +37,7 @@ def provenance(config: TrainConfig, device: str, engine: str) -> dict:
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         "device": device,
         "engine": engine,
+        "seconds_per_step": dict(seconds),
         "config_text": config.text,
         "overrides": list(config.overrides),
         "config": json.loads(json.dumps(to_dict(config), default=str)),

@@ -167,7 +167,7 @@ def group_runs(specs: Sequence[RunSpec], max_size: int | None = None) -> list[li
     """
     groups: dict[str, list[RunSpec]] = {}
     for spec in specs:
-        groups.setdefault(_group_key(spec.settings), []).append(spec)
+        groups.setdefault(group_key(spec.settings), []).append(spec)
     parts: list[list[RunSpec]] = []
     for members in groups.values():
         n_parts = 1 if not max_size else -(-len(members) // max_size)
@@ -176,7 +176,7 @@ def group_runs(specs: Sequence[RunSpec], max_size: int | None = None) -> list[li
     return parts
 
 
-def _group_key(settings: RunSettings) -> str:
+def group_key(settings: RunSettings) -> str:
     """Return what runs of one group have in common."""
     values = _identity(settings)
     keys = ("data", "model", "optimizer", "nesterov", "batch_size", "steps", "precision")

@@ -100,7 +100,7 @@ class Measurer:
         self.device = device
         self._images = images.to(device).contiguous(memory_format=torch.channels_last)
         self._labels = labels.to(device)
-        self._workers = workers or usable_cores()
+        self._workers = workers or len(usable_cores())
         self._alone: OneNetwork | None = None
         self._plan = None
         if engine == NATIVE and device.type == "cpu":

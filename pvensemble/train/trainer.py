@@ -10,10 +10,12 @@ from pvensemble.errors import ConfigError, TrainingError
 from pvensemble.train.config import TrainConfig
 from pvensemble.train.executors import choose
 from pvensemble.train.observer import Observer
-from pvensemble.train.opening import Opener
-from pvensemble.train.preparation import load_all_data, open_ensemble, training_engine
+from pvensemble.train.plan import Task
+from pvensemble.train.preparation import load_all_data
 from pvensemble.train.progress import Progress
+from pvensemble.train.ranks import ALONE, Ranks
 from pvensemble.train.search import sample_runs
+from pvensemble.train.standing import Standing
 from pvensemble.train.steering import Steering
 from pvensemble.train.training import Training, TrainResult
 
@@ -30,6 +32,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     executor: Callable | None = None,
     observer: Observer | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainResult:
     """Train all runs of a configuration and record them.
 
@@ -50,37 +53,52 @@ def train(
         Called with the data sets instead of :func:`~pvensemble.train.executors.choose`.
     observer
         Sees every stop of all groups, which then advance in step.
+    ranks
+        The processes that train this ensemble together, all of which call this function.
 
     Raises
     ------
     ConfigError, DataError, StoreError
         Before anything is trained, unless the store fails on the way.
+    RankError
+        One of them, on another rank.
     """
     path = Path(path)
-    specs = sample_runs(config)
-    if not specs:
-        raise ConfigError(f"{config.file}: the search space has no runs")
-    data = load_all_data(config, specs, data_dir)
-    chosen = executor(data) if executor else choose(device, workers, data)
-    engine = training_engine(config, path, resume, chosen)
-    writer, groups = open_ensemble(
-        config, specs, path, resume, device=chosen.description, engine=engine.name
+    with ranks.agreement():
+        specs = sample_runs(config)
+        if not specs:
+            raise ConfigError(f"{config.file}: the search space has no runs")
+        data = load_all_data(config, specs, data_dir)
+        chosen = executor(data) if executor else choose(*ranks.place(device, workers), data)
+    plan = ranks.plan(Task(config, path, specs, data, data_dir, chosen, resume, observer))
+    standing = Standing(plan) if ranks.shared else None
+    training = Training(
+        on_progress,
+        stop,
+        standing if on_progress else None,
+        in_step=observer is not None,
+        steering=Steering(plan.opener),
+        notes=ranks.rank == 0,
     )
     try:
-        opener = Opener(config, writer, data, data_dir, engine, observer)
-        outputs = [opener.open(members) for members in groups]
-        steering = Steering(opener)
-        training = Training(on_progress, stop, in_step=observer is not None, steering=steering)
-        if observer is not None:
-            observer.begin(path, [output.observed for output in outputs])
-        training.run(chosen, outputs)
-        if observer is not None:
-            observer.end()
+        for note in plan.notes:
+            training.say(note)
+        for outputs in ranks.claims(plan, standing):
+            if observer is not None:
+                observer.begin(path, [output.observed for output in outputs])
+            training.run(chosen, outputs)
+            if observer is not None:
+                observer.end()
+            if training.stopped:
+                break
     finally:
-        writer.finish()
-    result = training.result(path)
-    if not result.interrupted and result.failures:
-        _check_some_left(result)
+        plan.writer.finish()
+    ranks.part(plan, training.show)
+    result = training.result(path, standing)
+    training.show()
+    with ranks.agreement():
+        if not result.interrupted and result.failures:
+            _check_some_left(result)
     return result
 
 

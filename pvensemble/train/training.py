@@ -25,6 +25,7 @@ from pvensemble.train.executors.events import (
 )
 from pvensemble.train.group_output import GroupOutput
 from pvensemble.train.progress import Progress, Speed
+from pvensemble.train.standing import Standing, Tally
 from pvensemble.train.steering import Steering
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class TrainResult:
         Whether it was stopped; ``resume=True`` goes on.
     run_steps, seconds
         Done by this call.
+    groups
+        That this call has trained.
     skipped
         (group, step, reason) of recorded steps whose tensors the disk did not take.
     failures
@@ -59,6 +62,7 @@ class TrainResult:
     interrupted: bool
     run_steps: int
     seconds: float
+    groups: tuple[str, ...] = ()
     skipped: tuple[tuple[str, int, str], ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     n_merged: int = 0
@@ -73,6 +77,10 @@ class Training:
         See there.
     in_step
         Let all groups advance together.
+    standing
+        Where other processes train groups of the ensemble, how far those are.
+    notes
+        Whether to tell what people should know of groups; one of several processes does.
     steering
         Asked about once a second whether there is something to do; None when nobody steers.
     """
@@ -81,12 +89,14 @@ class Training:
         self,
         on_progress: Callable[[Progress], None] | None = None,
         stop: Callable[[], bool] = lambda: False,
+        standing: Standing | None = None,
         *,
         in_step: bool = False,
         steering: Steering | None = None,
+        notes: bool = True,
     ) -> None:
-        self._on_progress, self._stop, self._in_step = on_progress, stop, in_step
-        self._steering = steering
+        self._on_progress, self._stop, self._standing = on_progress, stop, standing
+        self._in_step, self._steering, self._notes = in_step, steering, notes
         self._stopped = False
         self._outputs: list[GroupOutput] = []
         self._open: dict[int, GroupOutput] = {}
@@ -100,6 +110,8 @@ class Training:
         self._speed = Speed()
         self._before = 0
         self._message = ""
+        self._told: set[str] = set()
+        self._trained: list[str] = []
         self._failures: list[tuple[str, str]] = []
         self._skipped: list[tuple[str, int, str]] = []
 
@@ -110,19 +122,18 @@ class Training:
 
     def run(self, executor, outputs: Sequence[GroupOutput]) -> None:
         """Train what is left of some groups; what was reported is stored, whatever happens."""
-        outputs = list(outputs)
         self._outputs += outputs
         self._open = {o.job.group: o for o in outputs if not o.done}
-        said: set[str] = set()
+        self._trained += (o.writer.name for o in self._open.values())
         try:
             while True:
-                self._prepare(outputs)
+                self._prepare()
                 jobs = [o.job for o in self._open.values()]
                 notes = dict.fromkeys(note for job in jobs for note in job.notes)
-                for note in [n for n in notes if n not in said]:
-                    said.add(note)
-                    self._say(note)
-                    self._show()
+                for note in [n for n in notes if self._notes and n not in self._told]:
+                    self._told.add(note)
+                    self.say(note)
+                    self.show()
                 self._go_on(executor, jobs)
                 if self._stopped or not (self._steering and self._steering.due(now=True)):
                     break
@@ -131,14 +142,14 @@ class Training:
         finally:
             for output in list(self._open.values()):
                 self._close(output)
-        self._show()
+        self.show()
 
-    def _prepare(self, outputs: list[GroupOutput]) -> None:
+    def _prepare(self) -> None:
         """Do what was asked of the training; close groups in which nothing is left to do."""
-        for output in self._steering.apply(outputs, self._say) if self._steering else ():
-            outputs.append(output)
+        for output in self._steering.apply(self._outputs, self.say) if self._steering else ():
             self._outputs.append(output)
             self._open[output.job.group] = output
+            self._trained.append(output.writer.name)
         for output in list(self._open.values()):
             if not output.job.positions:  # or a killed trainer left nothing but the last commits
                 output.start(())
@@ -161,7 +172,7 @@ class Training:
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Message):
-            self._say(event.text)
+            self.say(event.text)
         elif isinstance(event, SavedAll):
             self._checkpoint()
         elif getattr(event, "group", None) in self._open:
@@ -171,12 +182,12 @@ class Training:
             elif isinstance(event, Diverged):
                 output.diverge(event)
                 run = output.writer.runs[event.position]
-                self._say(f"run {run.run_id} diverged: {event.reason}")
+                self.say(f"run {run.run_id} diverged: {event.reason}")
             elif isinstance(event, Failed):
                 output.fail(event)
                 run = output.writer.runs[event.position]
                 self._failures.append((run.run_id, event.reason))
-                self._say(f"run {run.run_id} failed: {event.reason}")
+                self.say(f"run {run.run_id} failed: {event.reason}")
                 if output.done:
                     self._close(output)
             elif isinstance(event, Saved):
@@ -196,7 +207,7 @@ class Training:
         finally:
             for step, reason in output.skipped:
                 self._skipped.append((output.writer.name, step, reason))
-                self._say(f"group {output.writer.name}: step {step} was not recorded: {reason}")
+                self.say(f"group {output.writer.name}: step {step} was not recorded: {reason}")
 
     def _checkpoint(self) -> None:
         begin = time.monotonic()
@@ -216,26 +227,30 @@ class Training:
         self._look = now
         if not self._stopped and self._stop():
             self._stopped = control.stop = True
-            self._say("stopping: keeping the state of every run")
+            self.say("stopping: keeping the state of every run")
         if self._steering and self._steering.due():
             control.stop = True
         if now - self._last_save > self._interval and self._saving_since is None:
             control.save += 1
             self._saving_since = now
-        self._show()
+        self.show()
 
     def _recall(self, group: int) -> dict[int, RunState]:
         return self._open[group].recall() if group in self._open else {}
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Tell people something."""
         log.info("%s", text)
         self._message = text
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Show the progress of the whole ensemble, as far as it is known."""
         if self._on_progress is None:
             return
-        done = self._before + self._run_steps
-        total = sum(len(o.states) * (o.job.schedule.steps + 1) for o in self._outputs)
+        others = self._others()
+        done = others.done + self._before + self._run_steps
+        own = sum(len(o.states) * (o.job.schedule.steps + 1) for o in self._outputs)
+        total = others.total + own
         speed = self._speed.update(done)
         self._on_progress(
             Progress(
@@ -243,7 +258,7 @@ class Training:
                 total=total,
                 run_steps_per_second=speed,
                 remaining=(total - done) / speed if speed > 0 else None,
-                states=self._states(),
+                states=dict(others.states + self._states()),
                 bytes_written=sum(o.bytes_written for o in self._outputs),
                 message=self._message,
             )
@@ -253,18 +268,35 @@ class Training:
     def _run_steps(self) -> int:
         return self._done_earlier + self._control.done
 
-    def _states(self) -> dict[str, int]:
-        return dict(Counter(state for o in self._outputs for state in o.own_states))
+    def _states(self) -> Counter:
+        return Counter(state for o in self._outputs for state in o.own_states)
 
-    def result(self, path: Path) -> TrainResult:
-        """Return how it ended."""
+    def _others(self) -> Tally:
+        if self._standing is None:
+            return Tally()
+        return self._standing.tally(without={o.writer.name for o in self._outputs})
+
+    def result(self, path: Path, standing: Standing | None = None) -> TrainResult:
+        """Return how it ended; the states are those of all runs of the ensemble.
+
+        Parameters
+        ----------
+        standing
+            What other processes did, or have taken over.
+        """
+        if standing is None:
+            states, complete = self._states(), all(o.done for o in self._outputs)
+        else:
+            standing.refresh()
+            states, complete = standing.tally().states, not standing.left()
         return TrainResult(
             path=path,
-            n_runs=sum(len(o.own_states) for o in self._outputs),
-            states=self._states(),
-            interrupted=self._stopped and not all(o.done for o in self._outputs),
+            n_runs=sum(states.values()),
+            states=dict(states),
+            interrupted=self._stopped and not complete,
             run_steps=self._run_steps,
             seconds=time.monotonic() - self._begin,
+            groups=tuple(self._trained),
             skipped=tuple(self._skipped),
             failures=tuple(self._failures),
             n_merged=sum(o.n_merged for o in self._outputs),

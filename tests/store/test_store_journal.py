@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pvensemble.errors import StoreError
-from pvensemble.store import journal
+from pvensemble.store import locks
 from pvensemble.store.journal import Journal, decode, encode, parse
 
 RECORDS = [
@@ -220,7 +220,7 @@ def test_file_system_without_locks_is_accepted(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(journal.fcntl, "flock", refuse)
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
     index = Journal(tmp_path / "index.pvj")
     index.append(RECORDS[0])
     index.close()

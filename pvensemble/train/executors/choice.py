@@ -41,7 +41,7 @@ def choose(device: str, workers: int | None, data: Mapping):
         return InProcess(data)
     from pvensemble.train.executors.pool import Pool
 
-    return Pool(data, ["cpu"] * (workers or usable_cores()))
+    return Pool(data, ["cpu"] * (workers or len(usable_cores())))
 
 
 def _cuda(device: str, data: Mapping):
@@ -57,8 +57,8 @@ def _cuda(device: str, data: Mapping):
     return Pool(data, [f"cuda:{i}" for i in range(n_devices)], vectorized=True)
 
 
-def usable_cores() -> int:
-    """Return the number of cores this process may run on."""
+def usable_cores() -> set[int]:
+    """Return the cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))

@@ -24,16 +24,18 @@ class InProcess:
         Train all runs of a group in one step, where the model allows it.
     """
 
+    width = 1
+
     def __init__(self, data: Mapping, device: str = "cpu", *, vectorized: bool = False) -> None:
-        self._data, self._device, self._vectorized = data, torch.device(device), vectorized
-        self.one_run_on_cpu = self._device.type == "cpu" and not vectorized
+        self._data, self.device, self.vectorized = data, torch.device(device), vectorized
+        self.one_run_on_cpu = self.device.type == "cpu" and not vectorized
         self.description = f"{'vectorized' if vectorized else 'sequential'} on {device}"
 
     def run(self, jobs: list[Job], control: Control) -> Iterator[Event]:
         """Train the runs of all jobs."""
 
         def load(config: DataConfig) -> DeviceData:
-            return DeviceData(self._data[config], self._device)
+            return DeviceData(self._data[config], self.device)
 
-        with worker_arithmetic(self._device):
-            yield from train_jobs(jobs, load, control, vectorized=self._vectorized)
+        with worker_arithmetic(self.device):
+            yield from train_jobs(jobs, load, control, vectorized=self.vectorized)

@@ -38,7 +38,8 @@ class Pool:
     """
 
     def __init__(self, data: Mapping, devices: Sequence[str], *, vectorized: bool = False) -> None:
-        self._data, self._devices, self._vectorized = data, list(devices), vectorized
+        self._data, self._devices, self.vectorized = data, list(devices), vectorized
+        self.device, self.width = self._devices[0], len(self._devices)
         kind = "vectorized" if vectorized else "sequential"
         self.one_run_on_cpu = not vectorized
         self.description = f"{kind} on {len(devices)} x {devices[0].partition(':')[0]}"
@@ -51,12 +52,12 @@ class Pool:
         TrainingError
             A worker died before it was at any run; the message names it.
         """
-        shares = deal(jobs, len(self._devices), whole=self._vectorized)
+        shares = deal(jobs, len(self._devices), whole=self.vectorized)
         devices = [d for d, s in zip(self._devices, shares) if s]
         shares = [s for s in shares if s]
         shared = {config: share(self._data[config]) for config in {job.data for job in jobs}}
         page = ControlPage(len(shares))
-        setting = Setting(page, shared, self._vectorized, control.in_step)
+        setting = Setting(page, shared, self.vectorized, control.in_step)
         workers: list[WorkerProcess] = []
         try:
             for number, (device, portion) in enumerate(zip(devices, shares)):
