@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pvensemble.errors import CorruptFileError, NotRecordedError, did_you_mean
-from pvensemble.schema import FILTER_GROUP, INDEX_FILE, NETWORK, tensor_name
+from pvensemble.schema import FAILED, FILTER_GROUP, INDEX_FILE, NETWORK, PRUNED, tensor_name
 from pvensemble.store.files import unreadable
 from pvensemble.store.group_index import GroupIndex, SegmentEntry, TensorEntry
 from pvensemble.store.images import block, read_arrays
@@ -224,9 +224,16 @@ class Group:
                 f"group {self.name} of {self.path.parent}: whole networks are not stored at step "
                 f"{step}; stored are those of steps: {there}"
             )
+        vector = self.filters(*NETWORK, step)[position].copy()
+        state = self._index.states[position]
+        if state.state in (PRUNED, FAILED) and state.step < step and not vector.any():
+            raise NotRecordedError(
+                f"group {self.name} of {self.path.parent}: the run at position {position} ended "
+                f"({state.state}) at step {state.step}, before its network was stored"
+            )
         shapes = self._index.parameters
         ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
-        parts = np.split(self.filters(*NETWORK, step)[position].copy(), ends[:-1])
+        parts = np.split(vector, ends[:-1])
         whole = {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts)}
         if not (compact and self.reducible):
             return whole

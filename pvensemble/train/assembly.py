@@ -56,6 +56,7 @@ class Assembly:
         self._n_runs = n_runs
         self._gone = np.zeros(n_runs, bool)
         self._repeated: dict[int, dict[tuple[str, str], np.ndarray]] = {}
+        self._networks: dict[int, np.ndarray] = {}
         self._stops = list(stops)
         self._earlier = list(earlier)
         self._left = list(self._stops)
@@ -141,7 +142,13 @@ class Assembly:
         self._gone[position] = True
         if last is not None:
             self._repeated[position] = dict(last)
+            if position in self._networks:
+                self._repeated[position][schema.NETWORK] = self._networks[position]
         return self._complete()
+
+    def keep_network(self, position: int, network: np.ndarray) -> None:
+        """Keep the network of a run that is to be dropped, (n_values,), also in checkpoints."""
+        self._networks[position] = network
 
     def _complete(self) -> list[tuple[int, Stop]]:
         complete = []
@@ -171,6 +178,7 @@ class Assembly:
             names = {"metrics": list(stop.metrics), "tensors": [list(k) for k in stop.tensors]}
             merges = [merge_to_json(event) for event in stop.merges]
             described.append({"step": step, **names, "merges": merges})
+        arrays.update({f"network{p}": network.copy() for p, network in self._networks.items()})
         era = len(self._earlier)
         return arrays, {"left": list(self._left), "stops": described, "era": era}
 
@@ -190,6 +198,8 @@ class Assembly:
         for era, stops in zip(self._earlier[first:], eras[first + 1 :]):
             left = _changed(left, era.until, stops)
         self._left = left
+        kept = [name for name in arrays if name.startswith("network")]
+        self._networks = {int(name[len("network") :]): np.array(arrays[name]) for name in kept}
         for number, description in enumerate(meta["stops"]):
             stop = Stop(arrays[f"stop{number}/arrived"].astype(bool))
             for i, name in enumerate(description["metrics"]):
@@ -210,7 +220,8 @@ def _repeat(stop: Stop, position: int, last: dict[tuple[str, str], np.ndarray]) 
     """Give a run that was stopped the tensors that it had last, or note those that it has."""
     for key, values in stop.tensors.items():
         if stop.arrived[position]:
-            last[key] = values[position].copy()
+            if key != schema.NETWORK or key not in last:  # there is no newer one than is kept
+                last[key] = values[position].copy()
         elif key in last and key[1] != schema.GRADIENT:
             values[position] = last[key]
         elif key[1] == schema.FILTER_GROUP:  # nothing known of it: no filter is merged

@@ -6,7 +6,7 @@ waits in the assembly. Both executors hold their states in the same form.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -31,6 +31,21 @@ def pack(states: Sequence[RunState], assembly: Assembly) -> tuple[dict[str, np.n
     for i, name in enumerate(names):
         arrays[f"state/{i}"] = np.stack([s.arrays[name] for s in states])
     return arrays, {"assembly": rest, "names": names}
+
+
+def network_of(state: RunState, names: Iterable[str]) -> np.ndarray | None:
+    """Return the whole network of a run, as `schema.NETWORK` has it, given the names in its order.
+
+    Returns
+    -------
+    ndarray or None
+        (n_values,) float32; None when the state lacks a part: it holds what training changes.
+    """
+    parts = [state.arrays.get(f"{kind}:{n}") for n in names for kind in ("parameter", "buffer")]
+    found = [part for part in parts if part is not None]
+    if not found or len(found) < len(parts) // 2:
+        return None
+    return np.concatenate([np.asarray(part, np.float32).ravel() for part in found])
 
 
 def unpack(arrays: dict[str, np.ndarray], meta: dict, assembly: Assembly) -> dict[int, RunState]:

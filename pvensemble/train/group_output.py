@@ -13,7 +13,7 @@ from pvensemble import schema
 from pvensemble.errors import CorruptFileError
 from pvensemble.store import Acknowledgement, BackgroundWriter, GroupWriter
 from pvensemble.train.assembly import Assembly, Stop
-from pvensemble.train.checkpoint import pack, states_of, unpack
+from pvensemble.train.checkpoint import network_of, pack, states_of, unpack
 from pvensemble.train.executors.events import (
     Diverged,
     Failed,
@@ -255,6 +255,12 @@ class GroupOutput:
     def stop_runs(self, positions: Sequence[int], reason: str) -> dict[int, int]:
         """End runs; return the steps at which they are, by position."""
         steps = {p: self.job.states[p].step if p in self.job.states else 0 for p in positions}
+        for position in self.job.states.keys() & steps.keys():
+            network = network_of(self.job.states[position], self.job.parameters)
+            if network is not None:
+                self._assembly.keep_network(position, network)
+        self._changed = True
+        self.write_checkpoint()
         for position, step in steps.items():
             self._set([position], schema.PRUNED, step, reason)
         self._background.flush()

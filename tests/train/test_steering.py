@@ -10,6 +10,7 @@ import pytest
 from training_cases import differences, everything, tiny_config
 
 from pvensemble import schema
+from pvensemble.errors import NotRecordedError
 from pvensemble.store import Ensemble
 from pvensemble.store.log import ensemble_log, send_request
 from pvensemble.store.steering import (
@@ -104,6 +105,34 @@ def test_a_stopped_run_keeps_what_it_had_and_the_others_end_as_ever(tmp_path):
         assert np.any(then != whole.groups[0].filters("conv1", kind, 12)[2])
     assert not group.filters("conv1", "gradient", 12)[2].any()
     assert group.filters("conv1", "gradient", last)[2].any()
+
+
+@pytest.mark.parametrize("stop_at", [None, 34])
+def test_the_network_of_a_stopped_run_is_kept(tmp_path, stop_at):
+    every = tiny_config(tmp_path, "record.every=1", "record.networks=all")
+    train(every, tmp_path / "whole.pvens", executor=sequential)
+    config, path = tiny_config(tmp_path), tmp_path / "e.pvens"
+    steered(config, path, (27, stop_request([2])), stop_at=stop_at)
+    if stop_at:
+        train(config, path, executor=sequential, resume=True)
+    ensemble = Ensemble.open(path)
+    step = int(ensemble.run_table()["last_step"][2])
+    network = ensemble.groups[0].network(2, 12)
+    expected = Ensemble.open(tmp_path / "whole.pvens").groups[0].network(2, step)
+    assert list(network) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(network[name], values)
+
+
+def test_a_run_that_never_began_has_no_network(tmp_path):
+    config = tiny_config(tmp_path, "session.0.space.conv1=[3, 4]")
+    result = steered(config, tmp_path / "e.pvens", (5, stop_request([1])))
+    assert result.states == {"COMPLETE": 7, "PRUNED": 1}
+    group = Ensemble.open(tmp_path / "e.pvens").groups[1]
+    assert group.run_indices[0] == 1
+    with pytest.raises(NotRecordedError, match=r"ended \(PRUNED\) at step 0, before its network"):
+        group.network(0, 12)
+    assert group.network(1, 12)
 
 
 def test_stopping_all_runs_ends_the_training(tmp_path):
