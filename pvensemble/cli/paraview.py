@@ -13,13 +13,17 @@ HELPS = {
 HELP = HELPS["paraview"]
 
 USAGE = """\
-usage: pvensemble {name} [--paraview DIR] [--scene NAME] [X.pvens] [arguments of {name}]
+usage: pvensemble {name} [--paraview DIR] [--scene NAME] [--server HOST[:PORT]] [X.pvens]
+       [arguments of {name}]
 
 {help}.
 
   X.pvens         an ensemble to open
   --scene NAME    how to show it (default: performance); scenes: {scenes}; several with commas
   --paraview DIR  installation of ParaView to use (default: $PVENSEMBLE_PARAVIEW, then PATH)
+  --server HOST[:PORT]
+                  open it on a pvserver that was started by 'pvensemble pvserver' (default port:
+                  11111); X.pvens is then a path on that machine
 {more}
 Everything else goes to {name} as it is; `pvensemble {name} -- --help` shows its own options."""
 
@@ -34,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the launcher's own options."""
     parser.add_argument("--paraview", metavar="DIR", default=None)
     parser.add_argument("--scene", metavar="NAME", default=None)
+    parser.add_argument("--server", metavar="HOST[:PORT]", default=None)
     parser.add_argument("-h", "--help", action="store_true")
 
 
@@ -59,16 +64,17 @@ def run_program(name: str, argv: list[str]) -> int:
         args = [*unknown, str(program()), *rest]
         return launch(name, args, prefix=options.paraview, variables=training_variables())
     ensemble, _ = split_ensemble([*unknown, *rest])
-    if ensemble is not None:
+    if ensemble is not None and options.server is None:
         Ensemble.open(check_ensemble(ensemble))  # a bad file is named before a window opens
-    return launch(name, [*unknown, *rest], prefix=options.paraview, scene=options.scene)
+    own_options = {"scene": options.scene, "server": options.server}
+    return launch(name, [*unknown, *rest], prefix=options.paraview, **own_options)
 
 
 def run(args: argparse.Namespace) -> int:
     """Start the ParaView window (for callers that parsed the options themselves)."""
     from pvensemble.launcher import launch
 
-    return launch("paraview", [], prefix=args.paraview, scene=args.scene)
+    return launch("paraview", [], prefix=args.paraview, scene=args.scene, server=args.server)
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:

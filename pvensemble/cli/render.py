@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="DIR",
         default=None,
-        help="folder for the pictures (default: X-SCENE beside the ensemble)",
+        help="folder for the pictures (default: X-SCENE beside the ensemble, with --server here)",
     )
     parser.add_argument("--animate", action="store_true", help="also animate over the training")
     parser.add_argument(
@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--paraview", metavar="DIR", default=None, help="installation of ParaView to use"
     )
+    parser.add_argument(
+        "--server",
+        metavar="HOST[:PORT]",
+        default=None,
+        help="pvserver ('pvensemble pvserver') to read the ensemble on; it is a path there",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,9 +56,12 @@ def run(args: argparse.Namespace) -> int:
     from pvensemble.store import Ensemble
 
     scene = scene_file(args.scene)
-    source = check_ensemble(args.ensemble)
-    Ensemble.open(source)  # a bad file is named here, better than ParaView could
-    folder = Path(args.output or source.with_name(f"{source.stem}-{scene.stem}"))
+    source = Path(args.ensemble)
+    if args.server is None:
+        source = check_ensemble(source)
+        Ensemble.open(source)  # a bad file is named here, better than ParaView could
+    name = f"{source.stem}-{scene.stem}"
+    folder = Path(args.output or (name if args.server else source.with_name(name)))
     made = render(
         source,
         folder,
@@ -60,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         size=args.size,
         n_frames=args.frames if args.animate else 0,
         prefix=args.paraview,
+        server=args.server,
     )
     for file in made.files:
         print(file)

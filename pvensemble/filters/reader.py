@@ -31,6 +31,7 @@ from vtkmodules.vtkCommonDataModel import (
     vtkPolyData,
 )
 
+import pvensemble
 from pvensemble import schema
 from pvensemble.errors import PVEnsembleError, StoreError
 from pvensemble.filters._base import EnsembleAlgorithm
@@ -92,6 +93,21 @@ class EnsembleReader(EnsembleAlgorithm):
     def GetKinds(self) -> vtkDataArraySelection:
         """Kinds of tensors that are read of the chosen layers; all by default."""
         return self._selections["kinds"]
+
+    def GetProblem(self) -> str | None:
+        """Why the file cannot be opened, asked without running the pipeline; None if it can.
+
+        Of several processes the first one is asked alone, so nothing of the reader changes.
+        """
+        try:
+            _ = self._ensemble or self._find()
+        except PVEnsembleError as error:
+            return str(error)
+        return None
+
+    def GetPackageVersion(self) -> str:
+        """Version of pvensemble here, where the data are; a client may have another."""
+        return pvensemble.__version__
 
     def GetTensorNames(self) -> list[str] | None:
         """What is recorded of which layer, like ``conv1.weight``, layers in network order."""
@@ -179,11 +195,14 @@ class EnsembleReader(EnsembleAlgorithm):
     def _open(self) -> None:
         if self._ensemble is not None:
             return
-        if not self._file_name:
-            raise StoreError("no file is chosen; choose the .pvens file of an ensemble")
-        self._ensemble = open_ensemble(Path(self._file_name))
+        self._ensemble = self._find()
         self._runs = None
         self._list_choices()
+
+    def _find(self) -> Ensemble:
+        if not self._file_name:
+            raise StoreError("no file is chosen; choose the .pvens file of an ensemble")
+        return open_ensemble(Path(self._file_name))
 
     def _list_choices(self) -> None:
         """Offer what the ensemble holds; what was chosen before (a saved state) stays chosen."""

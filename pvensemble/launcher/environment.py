@@ -16,6 +16,8 @@ ENSEMBLE_VARIABLE = "PVENSEMBLE_FILE"
 """The ensemble that a scene opens."""
 SCENE_VARIABLE = "PVENSEMBLE_SCENE"
 """File of the scene that the start script builds."""
+SERVER_VARIABLE = "PVENSEMBLE_SERVER"
+"""The pvserver, HOST:PORT, that the start script connects to before."""
 
 
 def package_folder() -> Path:
@@ -97,6 +99,7 @@ def environment(
     *,
     ensemble: str | Path | None = None,
     scene: str | Path | None = None,
+    server: str | None = None,
 ) -> dict[str, str]:
     """Environment for a ParaView program.
 
@@ -106,6 +109,8 @@ def environment(
         What it starts from; ``os.environ`` when omitted.
     ensemble, scene
         What the start script opens, and the scene file that it opens it with.
+    server
+        ``HOST:PORT`` of a pvserver that it connects to; the ensemble is a path there.
 
     Returns
     -------
@@ -126,7 +131,9 @@ def environment(
     env.pop("PYTHONHOME", None)
     env.pop("VIRTUAL_ENV", None)
     if ensemble is not None:
-        env[ENSEMBLE_VARIABLE] = str(Path(ensemble).absolute())
+        env[ENSEMBLE_VARIABLE] = str(ensemble if server else Path(ensemble).absolute())
+    if server is not None:
+        env[SERVER_VARIABLE] = server
     if scene is not None:
         env[SCENE_VARIABLE] = str(scene)
     return env

@@ -14,6 +14,7 @@ from pvensemble.errors import RenderError
 from pvensemble.launcher.display import display
 from pvensemble.launcher.environment import environment, package_folder
 from pvensemble.launcher.find import find_paraview, paraview_version
+from pvensemble.launcher.launch import server_address
 from pvensemble.launcher.scenes import check_ensemble, scene_file
 
 REPORT = "report.json"
@@ -43,6 +44,7 @@ def render(
     size: tuple[int, int],
     n_frames: int = 0,
     prefix: str | Path | None = None,
+    server: str | None = None,
 ) -> Pictures:
     """Write pictures of an ensemble in a scene.
 
@@ -61,17 +63,19 @@ def render(
         Largest number of frames of an animation over the training; 0: none.
     prefix
         ParaView's installation; see :func:`pvensemble.launcher.find_paraview`.
+    server
+        ``HOST[:PORT]`` of a pvserver where the ensemble is; the pictures are written here.
 
     Raises
     ------
     SceneError
-        There is no such ensemble or scene, or it cannot be shown.
+        There is no such ensemble or scene, it cannot be shown, or no server answers.
     ParaViewNotFoundError
         No ParaView, or none that can draw here.
     RenderError
         ParaView failed.
     """
-    path, file = check_ensemble(ensemble), scene_file(scene)
+    path, file = (ensemble if server else check_ensemble(ensemble)), scene_file(scene)
     program = find_paraview("pvpython", prefix)
     folder = Path(folder).absolute()
     try:
@@ -85,6 +89,7 @@ def render(
             "folder": staging,
             "size": list(size),
             "frames": n_frames,
+            "server": None if server is None else server_address(server),
         }
         version = paraview_version(program)
         with display(environment(), version=version, size=size) as env:

@@ -33,8 +33,9 @@ from pvensemble.views.follow import (
 )
 from pvensemble.views.layout import Fit
 from pvensemble.views.link import Translator, link_property, link_runs, unlink_all
-from pvensemble.views.pipeline import GROUPS, MEASURES, READER, find, of_reader, readers
+from pvensemble.views.pipeline import GROUPS, MEASURES, find, of_reader, readers
 from pvensemble.views.selection import selected_cells
+from pvensemble.views.server import READER
 from pvensemble.views.tensors import CheckedTensors
 from pvensemble.views.topology_charts import SimilarityRange
 from pvensemble.views.weight_charts import FitBoxes

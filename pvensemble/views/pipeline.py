@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -16,29 +16,15 @@ from pvensemble.schema import (
 )
 from pvensemble.views.data import fetch
 from pvensemble.views.picked import corner_runs
+from pvensemble.views.server import READER, check_readable, need_plugin, same_file
 from pvensemble.vtkdata.runs import RunsData
 
-READER, MEASURES, GROUPS = "EnsembleReader", "PerformanceMeasures", "RunGroups"
+MEASURES, GROUPS = "PerformanceMeasures", "RunGroups"
 LOW_AND_HIGH = """\
 low = #d62728 : bottom 10 combined
 high = #2ca02c : top 10 combined"""
 EARLY = 1 / 3
 """Share of the training after which P1 judges a run, and from which P2 and P3 do."""
-
-
-def need_plugin() -> None:
-    """Check that ParaView has loaded the plugin.
-
-    Raises
-    ------
-    SceneError
-        It has not.
-    """
-    if not hasattr(simple, READER):
-        raise SceneError(
-            "ParaView has not loaded the pvensemble plugin; start it with 'pvensemble paraview', "
-            "or load pvplugins/pvensemble_plugin.py in Tools > Manage Plugins"
-        )
 
 
 def open_ensemble(path: str | None = None) -> Any:
@@ -49,15 +35,17 @@ def open_ensemble(path: str | None = None) -> Any:
     Raises
     ------
     SceneError
-        The plugin is not loaded, or no path is given and no ensemble is open.
+        The plugin is not loaded where the data are, the ensemble cannot be read there, or no path
+        is given and no ensemble is open.
     """
     need_plugin()
     opened = readers()
     if path is not None:
-        same = [r for r in opened if Path(r.FileName).absolute() == Path(path).absolute()]
+        same = [r for r in opened if same_file(r.FileName, path)]
         if same:
             return same[-1]
-        return simple.EnsembleReader(registrationName=Path(path).stem, FileName=str(path))
+        check_readable(str(path))
+        return simple.EnsembleReader(registrationName=PurePath(path).stem, FileName=str(path))
     if not opened:
         raise SceneError("no ensemble is open: open a .pvens file first, then load the scene")
     return opened[-1]

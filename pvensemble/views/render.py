@@ -1,7 +1,8 @@
 """Runs inside pvpython for ``pvensemble render``: pictures of a scene, written to a folder.
 
 Takes one argument, a JSON object: ``ensemble``, ``scene`` (file), ``folder`` (empty), ``size``,
-``frames`` (0: no animation). Writes ``report.json`` there: the files made, or the error.
+``frames`` (0: no animation), ``server`` (HOST:PORT or null). Writes ``report.json`` there: the
+files made, or the error.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from paraview import simple
 
 from pvensemble.errors import PVEnsembleError
-from pvensemble.views import layout, pipeline
+from pvensemble.views import layout, pipeline, server
 from pvensemble.views.enlarge import enlarge, factor_for
 from pvensemble.views.scenes import Scene, load_scene
 
@@ -90,6 +91,8 @@ def render(options: dict[str, Any]) -> dict[str, Any]:
         ``files`` and ``frames``: paths relative to the folder.
     """
     folder, size = Path(options["folder"]), tuple(options["size"])
+    if options["server"]:
+        server.connect(options["server"])
     module = load_scene(options["scene"])
     scene = module.build(options["ensemble"], size=size)
     enlarge(scene.views.values(), scene.keep, factor_for(size))

@@ -34,6 +34,8 @@ PROXIES = ("EnsembleReader",)
         "Layers whose tensors are read for the second output. None by default: they may be large.",
     ),
     array_selection("Kinds", "Kinds of tensors that are read of the checked layers."),
+    information("PackageVersion", "GetPackageVersion", "Version of pvensemble that reads."),
+    information("Problem", "GetProblem", "Why the file cannot be read; nothing if it can."),
     information(
         "TensorNames", "GetTensorNames", "What is recorded of which layer, like conv1.weight."
     ),

@@ -27,8 +27,19 @@ def programs():
             pytest.skip(f"{program} is not installed")
 
 
+def pytest_generate_tests(metafunc):
+    """Run tests marked ``also_remote`` in a second window too, whose data are on a pvserver."""
+    if "window" in metafunc.fixturenames:
+        places = ["built-in"]
+        mark = metafunc.definition.get_closest_marker("also_remote")
+        if mark is not None:
+            slow = pytest.mark.slow if mark.kwargs.get("slow") else ()
+            places.append(pytest.param("server", marks=slow))
+        metafunc.parametrize("window", places, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def window(tmp_path_factory, programs):
+def window(request, tmp_path_factory, programs):
     """The scene ``performance`` with 11 x 11 runs (learning rate, momentum)."""
     folder = tmp_path_factory.mktemp("gui")
     ensemble = write_ensemble(
@@ -40,7 +51,8 @@ def window(tmp_path_factory, programs):
         kinds=(CORRELATION, WEIGHT),
         recorded=(0, 200),
     )
-    with open_window(folder, ensemble, "performance", SIDE * SIDE) as opened:
+    remote = request.param == "server"
+    with open_window(folder, ensemble, "performance", SIDE * SIDE, remote=remote) as opened:
         opened.find_views(["parallel_coordinates", "heat_map", "loss_accuracy"])
         yield opened
 

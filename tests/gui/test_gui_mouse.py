@@ -34,6 +34,7 @@ def nothing_selected(window):
     window.wait_selected([])
 
 
+@pytest.mark.also_remote
 def test_a_drag_along_an_axis_selects_exactly_the_runs_between_two_values(window):
     axis = window.ask("axis", name="momentum")
     low, high = (MOMENTA[3] + MOMENTA[2]) / 2, (MOMENTA[6] + MOMENTA[7]) / 2
@@ -61,6 +62,7 @@ def test_ctrl_adds_a_second_axis_and_shift_takes_away(window):
         window.wait_selected([r for r in range(SIDE * SIDE) if r % SIDE in expected])
 
 
+@pytest.mark.also_remote
 def test_a_click_on_a_cell_selects_its_run(window):
     window.click(middle(window, run_at(7, 3)))
     window.wait_selected([run_at(7, 3)])
@@ -86,6 +88,7 @@ def test_a_click_in_another_map_of_all_pairs_selects_its_run(window):
         window.ask("set_property", source="heat_map", name="Layout", value="one pair")
 
 
+@pytest.mark.also_remote
 def test_a_click_on_a_curve_selects_its_run(window):
     curves = window.ask("points", source="graph")
     whole = [r for r, c in enumerate(curves) if len(c) == len(curves[0])]
@@ -105,6 +108,7 @@ def test_a_click_on_nothing_shows_all_curves_again(window):
     assert window.wait_selected([])["property"] == ""
 
 
+@pytest.mark.also_remote
 @pytest.mark.parametrize("where", ["heat_map", "parallel_coordinates"])
 def test_a_selection_is_seen_in_the_view_it_was_made_in_and_in_the_other(window, where):
     both = ("parallel_coordinates", "heat_map")
@@ -147,6 +151,7 @@ def test_rows_of_the_spreadsheet_select_their_runs(window):
         window.ask("show_tab", view="parallel_coordinates")
 
 
+@pytest.mark.also_remote
 def test_without_links_the_harness_reports_the_failure(window):
     """The planted case: the selections no longer agree, and that must be noticed."""
     window.ask("unlink")

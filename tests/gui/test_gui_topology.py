@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from window import selected_everywhere
 
-pytestmark = [pytest.mark.gui, pytest.mark.paraview]
+pytestmark = [pytest.mark.gui, pytest.mark.paraview, pytest.mark.also_remote(slow=True)]
 
 MAPS = ("correlation_first", "correlation_last")
 SELECTION = (237, 13, 153)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pvserver_process import pvserver
+
 from pvensemble.launcher import command, find_paraview, paraview_version
 from pvensemble.launcher.display import virtual_screen
 from pvensemble.launcher.scenes import scene_file
@@ -178,23 +180,26 @@ class Window:
 
 @contextlib.contextmanager
 def open_window(
-    folder: Path, ensemble: Path, scene: str, n_runs: int, *, state: Path | None = None
+    folder: Path,
+    ensemble: Path,
+    scene: str,
+    n_runs: int,
+    *,
+    state: Path | None = None,
+    remote: bool = False,
 ) -> Iterator[Window]:
-    """Start ParaView with a scene, or a state file of it; the window fills the screen."""
-    config = folder / "config" / "ParaView"
-    config.mkdir(parents=True)
-    version = ".".join(map(str, paraview_version(find_paraview("pvpython")) or ()))
-    for name in (f"ParaView{version}.ini", "ParaView.ini"):  # 5 and 6
-        (config / name).write_text("[General]\nGeneralSettings.ShowWelcomeDialog=false\n")
-    argv, env, _ = command("paraview", [str(ensemble)], scene=scene)
-    env["PVENSEMBLE_TEST_SCENE"] = str(scene_file(scene))
-    env["PVENSEMBLE_SCENE"] = str(Path(__file__).with_name("side_channel.py"))
-    env["PVENSEMBLE_TEST_FOLDER"] = str(folder)
-    env["PVENSEMBLE_TEST_STATE"] = str(state or "")
-    env["XDG_CONFIG_HOME"] = str(folder / "config")
-    env["QT_LOGGING_RULES"] = "*=false"
+    """Start ParaView with a scene, or a state file of it; the window fills the screen.
+
+    With ``remote`` a pvserver on this machine reads the ensemble and runs the filters.
+    """
     with virtual_screen(SCREEN) as screen, contextlib.ExitStack() as stack:
-        env.update(screen)
+        server = stack.enter_context(pvserver(folder, extra=screen)) if remote else None
+        argv, env, _ = command("paraview", [str(ensemble)], scene=scene, server=server)
+        env.update(_settings(folder), **screen)
+        env["PVENSEMBLE_TEST_SCENE"] = str(scene_file(scene))
+        env["PVENSEMBLE_SCENE"] = str(Path(__file__).with_name("side_channel.py"))
+        env["PVENSEMBLE_TEST_FOLDER"] = str(folder)
+        env["PVENSEMBLE_TEST_STATE"] = str(state or "")
         if shutil.which("openbox"):  # the window has its size before it is filled
             (folder / "openbox.xml").write_text(MAXIMIZED)
             manager = ["openbox", "--config-file", str(folder / "openbox.xml")]
@@ -210,6 +215,16 @@ def open_window(
         window.wait((folder / "ready.json").exists, START_SECONDS, "scene")
         _fill_screen(window)
         yield window
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    """Write settings of ParaView for a window without a welcome; return their environment."""
+    config = folder / "config" / "ParaView"
+    config.mkdir(parents=True)
+    version = ".".join(map(str, paraview_version(find_paraview("pvpython")) or ()))
+    for name in (f"ParaView{version}.ini", "ParaView.ini"):  # 5 and 6
+        (config / name).write_text("[General]\nGeneralSettings.ShowWelcomeDialog=false\n")
+    return {"XDG_CONFIG_HOME": str(folder / "config"), "QT_LOGGING_RULES": "*=false"}
 
 
 def _fill_screen(window: Window) -> None:

@@ -13,7 +13,8 @@ if "--version" in sys.argv[1:]:
     print("paraview version {version}")
     raise SystemExit(0)
 wanted = ("PYTHONPATH", "PV_PLUGIN_CONFIG_FILE", "PV_MACRO_PATH", "PVENSEMBLE_FILE",
-          "PVENSEMBLE_SCENE", "PYTHONNOUSERSITE", "PYTHONHOME", "VIRTUAL_ENV")
+          "PVENSEMBLE_SCENE", "PVENSEMBLE_SERVER", "PYTHONNOUSERSITE",
+          "PYTHONHOME", "VIRTUAL_ENV")
 print(json.dumps({{"argv": sys.argv, "env": {{k: os.environ.get(k) for k in wanted}}}}))
 raise SystemExit(7)
 """

@@ -101,6 +101,43 @@ def test_no_paraview_is_a_message_and_status_2(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("given", "expected"), [("far", "far:11111"), ("far:2", "far:2")])
+def test_an_ensemble_of_a_server_is_a_path_there(fake_paraview, given, expected):
+    done = start("paraview", "--paraview", fake_paraview, "--server", given, "/there/x.pvens")
+    got = said(done.stdout)
+    assert got["argv"][1:] == [f"--script={START}"]
+    assert got["env"]["PVENSEMBLE_SERVER"] == expected
+    assert got["env"]["PVENSEMBLE_FILE"] == "/there/x.pvens"
+    assert got["env"]["PVENSEMBLE_SCENE"].endswith("/state_files/performance.py")
+
+
+def test_a_path_on_a_server_is_not_made_absolute_here(fake_paraview):
+    _, env, _ = command("paraview", ["x.pvens"], prefix=fake_paraview, server="far")
+    assert env["PVENSEMBLE_FILE"] == "x.pvens"
+
+
+@pytest.mark.parametrize("given", ["", ":1", "far:", "far:x", "far:70000", "cs://far:1", "::1"])
+def test_what_is_no_address_is_refused(fake_paraview, given):
+    done = start("paraview", "--paraview", fake_paraview, f"--server={given}")
+    assert done.returncode == 2
+    assert f"--server got {given!r}, expected HOST or HOST:PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "given"),
+    [
+        ("pvserver", []),
+        ("pvbatch", ["x.pvens"]),
+        ("pvpython", ["script.py"]),
+        ("paraview", ["--script=s.py"]),
+    ],
+)
+def test_a_server_is_refused_where_nothing_would_connect(fake_paraview, program, given):
+    with pytest.raises(SceneError, match=r"connects by simple.Connect"):
+        command(program, given, prefix=fake_paraview, server="far")
+
+
 @pytest.mark.parametrize(
     ("version", "given", "expected"),
     [

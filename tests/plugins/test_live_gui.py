@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from ensembles import make_ensemble
 from paraview_process import require_paraview, started
+from pvserver_process import pvserver
 
+from pvensemble.launcher.display import virtual_screen
 from pvensemble.store import EnsembleWriter
 
 pytestmark = [pytest.mark.paraview, pytest.mark.gui]
@@ -19,6 +21,9 @@ import pathlib
 from paraview import servermanager, simple
 
 log = pathlib.Path({log!r})
+if {server!r}:
+    host, port = {server!r}.split(":")
+    simple.Connect(host, int(port))
 
 def follow(label, live):
     reader = simple.EnsembleReader(FileName={path!r}, LiveUpdate=live)
@@ -50,11 +55,22 @@ def wait_for(log, line, process, seconds=60):
     pytest.fail(f"no line {line!r} in {lines}; ParaView said: {process.returncode}")
 
 
-def test_shown_filters_follow_the_training(tmp_path):
+@pytest.fixture(params=["built-in", "server"])
+def server(request, tmp_path):
+    """Address of a pvserver, or nothing."""
+    require_paraview("paraview")
+    if request.param == "built-in":
+        yield ""
+        return
+    with virtual_screen((640, 480)) as screen, pvserver(tmp_path, extra=screen) as address:
+        yield address
+
+
+def test_shown_filters_follow_the_training(tmp_path, server):
     program = require_paraview("paraview")
     truth = make_ensemble(tmp_path / "live.pvens", n_lr=2, n_momentum=2, finish=False)
     log, script = tmp_path / "log.txt", tmp_path / "script.py"
-    script.write_text(SCRIPT.format(log=str(log), path=str(truth.path)))
+    script.write_text(SCRIPT.format(log=str(log), path=str(truth.path), server=server))
     command = [program, "--dr", f"--script={script}"]
     with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         wait_for(log, "ready", process)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from parallel_samples import MEMBERS, N_RUNS, WIDTHS, make_parallel
 from paraview_process import require_paraview, run_in_paraview, started
+from pvserver_process import OF_RANKS, pvserver
 
 from pvensemble.launcher import environment
-from pvensemble.launcher.find import paraview_version
 
 pytestmark = pytest.mark.paraview
 
@@ -52,7 +49,8 @@ CLIENT = """
 import inspect
 inspect.getargspec = getattr(inspect, "getargspec", inspect.getfullargspec)
 from paraview import simple
-simple.Connect("localhost", arguments["port"])
+host, port = arguments["address"].split(":")
+simple.Connect(host, int(port))
 simple.LoadPlugin(arguments["plugin"], remote=True, ns=globals())
 reader = EnsembleReader(FileName=arguments["path"])
 measures = PerformanceMeasures(Input=reader)
@@ -72,7 +70,8 @@ import inspect, shutil
 inspect.getargspec = getattr(inspect, "getargspec", inspect.getfullargspec)
 from paraview import servermanager, simple
 from vtkmodules.util.numpy_support import vtk_to_numpy
-simple.Connect("localhost", arguments["port"])
+host, port = arguments["address"].split(":")
+simple.Connect(host, int(port))
 simple.LoadPlugin(arguments["plugin"], remote=True, ns=globals())
 reader = EnsembleReader(FileName=arguments["path"])
 reader.UpdatePipelineInformation()
@@ -109,34 +108,12 @@ result["error"] = caught.text
 """
 
 
-@contextmanager
-def server(n_ranks: int = 1):
-    """Start a server of some ranks; gives its port once it waits for a client."""
-    program = require_paraview("pvserver")
-    if paraview_version(require_paraview()) >= (6, 0):
-        pytest.xfail("ParaView 6.1 does not load a Python plugin on a server by LoadPlugin")
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    command = [program, f"--server-port={port}"]
-    ranks = mpi(n_ranks) if n_ranks > 1 else {"command": [], "env": environment()}
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with started([*ranks["command"], *command], env=ranks["env"], **options) as process:
-        line = ""
-        end = time.monotonic() + 60
-        while "Accepting" not in line and time.monotonic() < end:
-            line = process.stdout.readline()
-        yield port
-
-
 def mpi(n_ranks: int) -> dict:
     """Return the command that starts several ranks, and its environment; skip without MPI."""
     if shutil.which("mpirun") is None:
         pytest.skip("needs mpirun")
-    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    gently = {"OMPI_MCA_mpi_yield_when_idle": "1"}  # ranks that wait leave the core to others
     command = ["mpirun", "--oversubscribe", "-np", str(n_ranks)]
-    return {"command": command, "env": {**environment(), **root, **gently}}
+    return {"command": command, "env": {**environment(), **OF_RANKS}}
 
 
 def run_script(name: str, n_ranks: int, *, is_symmetric: bool = True, **arguments) -> str:
@@ -245,11 +222,11 @@ def test_what_fails_in_one_rank_is_said_by_all_and_nothing_waits(ensemble, tmp_p
 @pytest.mark.slow
 def test_a_server_of_two_ranks(ensemble, alone, tmp_path, repository):
     shorter = make_parallel(tmp_path / "shorter.pvens", last=20)
-    with server(2) as port:
+    with pvserver(tmp_path, n_ranks=2, config="") as address:
         found = run_in_paraview(
             SEVERAL,
             tmp_path,
-            port=port,
+            address=address,
             path=str(shorter),
             longer=str(ensemble),
             plugin=str(repository / "pvplugins" / "pvensemble_plugin.py"),
@@ -268,12 +245,13 @@ def test_a_server_of_two_ranks(ensemble, alone, tmp_path, repository):
 
 
 @pytest.mark.slow
-def test_runs_on_a_server(truth, tmp_path, repository):
-    with server() as port:
+def test_the_plugin_can_be_loaded_on_a_server_by_hand(truth, tmp_path, repository):
+    require_paraview("pvserver")
+    with pvserver(tmp_path, config="") as address:
         found = run_in_paraview(
             CLIENT,
             tmp_path,
-            port=port,
+            address=address,
             path=str(truth.path),
             plugin=str(repository / "pvplugins" / "pvensemble_plugin.py"),
         )

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pvserver_process import pvserver
 from synthetic_ensemble import write_ensemble
 
+from pvensemble.launcher.display import virtual_screen
 from pvensemble.launcher.pictures import join_frames
 
 needs_paraview = [
@@ -50,6 +52,17 @@ def rendered(tmp_path_factory):
 
 class TestPictures:
     pytestmark = needs_paraview
+
+    @pytest.mark.slow
+    def test_a_server_s_ensemble_gives_the_same_pictures(self, rendered, tmp_path):
+        _, out = rendered
+        with virtual_screen((640, 480)) as screen, pvserver(tmp_path, extra=screen) as address:
+            there = ["--server", address, out.parent / "grid.pvens"]
+            done = render(*there, "-o", tmp_path / "far", "--size", "1000x700")
+        assert done.returncode == 0, done.stderr
+        for name in PICTURES:
+            near, far = (pixels(folder / f"{name}.png") for folder in (out, tmp_path / "far"))
+            assert np.array_equal(near, far), name
 
     def test_every_file_is_printed_and_there(self, rendered):
         done, out = rendered
