@@ -19,24 +19,26 @@ pytestmark = pytest.mark.paraview
 
 SCENE = """
 from paraview import simple
-from pvensemble.views import groups, server
-from pvensemble.views.cells import RepeatedCells
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from pvensemble.views import attach, groups, server
 from pvensemble.views.data import fetch
 from pvensemble.views.scenes import load_scene
 from pvensemble.views.selection import select_cells, selected_cells
 
 server.connect(arguments["address"])
 result["remote"] = server.is_remote()
-scene = load_scene(arguments["scene"]).build(arguments["path"])
-sources = scene.sources
-result["cells"] = {n: fetch(s).GetNumberOfCells() for n, s in sources.items()}
+scenes = [load_scene(file).build(arguments["path"]) for file in arguments["scenes"]]
+sources = {**scenes[0].sources, **scenes[1].sources}
+plots = {n: s for n, s in sources.items() if s.SMProxy.GetXMLName() in attach.PLOTS}
+meanings = {n: attach.PLOTS[s.SMProxy.GetXMLName()].meaning(s) for n, s in plots.items()}
+result["cells"] = {n: fetch(s).GetNumberOfCells() for n, s in plots.items()}
 select_cells(sources["graph"], [2, 7])
-chosen = {n: selected_cells(s).tolist() for n, s in sources.items() if n != "heat_map"}
-result["chosen"] = chosen
-result["in heat map"] = RepeatedCells(sources["heat_map"]).runs(
-    selected_cells(sources["heat_map"])
-).tolist()
-result["drawn"] = sources["graph"].Runs
+result["chosen"] = {n: meanings[n].runs(selected_cells(s)).tolist() for n, s in plots.items()}
+result["drawn"] = [sources[n].Runs for n in ("graph", "correlation_graph")]
+result["shown"] = [
+    sorted(set(vtk_to_numpy(fetch(sources[n]).GetCellData().GetArray("run_index")).tolist()))
+    for n in ("correlation_first", "correlation_last")
+]
 groups.group_from_selection("mine")
 colors = fetch(sources["groups"]).GetCellData().GetArray("group_color")
 result["colors"] = [colors.GetTuple(k) for k in (2, 7, 8)]
@@ -87,20 +89,19 @@ def screen():
 
 
 @pytest.mark.parametrize("n_ranks", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_a_scene_with_linked_selection_on_a_server(truth, tmp_path, screen, n_ranks):
+def test_linked_scenes_on_a_server(truth, tmp_path, screen, n_ranks):
+    scenes = [str(scene_file(name)) for name in ("performance", "topology")]
     with pvserver(tmp_path, n_ranks=n_ranks, extra=screen) as address:
-        found = run_in_paraview(
-            SCENE,
-            tmp_path,
-            address=address,
-            scene=str(scene_file("performance")),
-            path=str(truth.path),
-        )
+        where = {"address": address, "path": str(truth.path)}
+        found = run_in_paraview(SCENE, tmp_path, scenes=scenes, **where)
     assert found["remote"]
+    n_pairs = found["cells"].pop("run_similarity")
+    assert n_pairs == 25**2
     assert set(found["cells"].values()) == {25}
+    assert len(found["chosen"]) == 6
     assert found["chosen"] == dict.fromkeys(found["chosen"], [2, 7])
-    assert found["in heat map"] == [2, 7]
-    assert found["drawn"] == "2,7"
+    assert found["drawn"] == ["2,7", "2,7"]
+    assert found["shown"] == [[2], [7]]
     assert found["colors"][0] == found["colors"][1] != found["colors"][2]
 
 
