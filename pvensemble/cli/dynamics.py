@@ -191,7 +191,7 @@ class _Rules:
         try:
             from pvensemble.train.stored_runs import stored_runs
 
-            self._specs = stored_runs(ensemble.provenance, ensemble.path, config)
+            self._specs = stored_runs(ensemble, config)
         except ModuleNotFoundError as error:
             self._why = f"needs {error.name}"
         except ConfigError as error:

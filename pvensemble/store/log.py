@@ -189,5 +189,5 @@ def is_answered(ensemble: Ensemble, request: Request) -> bool:
     if request.action == "record":
         return all(group.name in answers or has_ended(group) for group in ensemble.groups)
     places = places_of_runs(ensemble)
-    groups = {places[run][0].name for run in request.runs if run in places}
-    return groups <= set(answers)
+    groups = [places[run][0] for run in request.runs if run in places]
+    return all(group.name in answers or has_ended(group) for group in groups)

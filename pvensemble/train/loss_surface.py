@@ -93,7 +93,7 @@ def loss_surface(
     """
     options.check()
     ensemble = Ensemble.open(path)
-    specs = stored_runs(ensemble.provenance, ensemble.path, config)
+    specs = stored_runs(ensemble, config)
     networks = run_networks(ensemble, options.runs, whole=options.directions == TRAJECTORY)
     run_id = networks.run_ids[0]
     if run_id not in specs:

@@ -86,7 +86,7 @@ def reduce_stored(
     if n_images is not None and n_images < 1:
         raise ConfigError(f"images: got {n_images}, allowed: at least 1")
     ensemble = Ensemble.open(path)
-    specs = stored_runs(ensemble.provenance, ensemble.path, config)
+    specs = stored_runs(ensemble, config)
     sets: dict = {}
     for index in sorted(runs) or usable_runs(ensemble):
         group, position = _place(ensemble, index)

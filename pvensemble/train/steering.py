@@ -107,7 +107,7 @@ class Steering:
             }
             if here:
                 self._stop(request, output, here)
-        elif not output.done:
+        elif output.job.positions:
             self._record(request, output)
 
     def _stop(self, request: Request, output: GroupOutput, runs: dict[int, int]) -> None:
@@ -202,7 +202,9 @@ class Steering:
 def _concerns_groups(request: Request, ensemble: Ensemble) -> bool:
     """Whether each group deals with its part of a request."""
     if request.action == "stop":
-        return max(request.runs) < ensemble.n_runs
+        places = places_of_runs(ensemble)
+        known = all(run in places for run in request.runs)
+        return known and not all(has_ended(places[run][0]) for run in request.runs)
     return request.action == "record" and not all(map(has_ended, ensemble.groups))
 
 
@@ -210,7 +212,9 @@ def _refusal(request: Request, ensemble: Ensemble) -> str:
     """Return why nobody can do what a request asks."""
     if request.action == "stop":
         unknown = [run for run in request.runs if run >= ensemble.n_runs]
-        return f"there is no {runs_text(unknown)}; there are 0 to {ensemble.n_runs - 1}"
+        if unknown:
+            return f"there is no {runs_text(unknown)}; there are 0 to {ensemble.n_runs - 1}"
+        return f"{runs_text(request.runs)} had ended before"
     return request.problem
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from pvensemble import schema
 from pvensemble.errors import ConfigError
-from pvensemble.store import Group
+from pvensemble.store import Ensemble, Group
+from pvensemble.train.added import added_specs, sessions_added
 from pvensemble.train.config import RunSpec, load_config, read_config
 from pvensemble.train.config.model_options import is_user_model
 from pvensemble.train.provenance import differences
 from pvensemble.train.search import sample_runs
 
 
-def stored_runs(stored: Mapping, path: object, file: str | None = None) -> dict[str, RunSpec]:
-    """Return what determined each run of an ensemble, by run id.
+def stored_runs(ensemble: Ensemble, file: str | None = None) -> dict[str, RunSpec]:
+    """Return what determined each run of an ensemble, by run id; added runs are among them.
 
     Parameters
     ----------
-    stored
-        The ensemble's provenance.
-    path
-        The ensemble, for messages.
     file
         The configuration that it was trained with, as a file or preset; None for the text in the
         provenance. A model of the user's own is taken from a file only: an ensemble that somebody
@@ -36,6 +33,7 @@ def stored_runs(stored: Mapping, path: object, file: str | None = None) -> dict[
         The ensemble was not made by `pvensemble train`, the file says something else than the
         ensemble, or a file is needed.
     """
+    stored, path = ensemble.provenance, ensemble.path
     text, overrides = stored.get("config_text"), stored.get("overrides", ())
     if not isinstance(text, str):
         raise ConfigError(
@@ -56,7 +54,10 @@ def stored_runs(stored: Mapping, path: object, file: str | None = None) -> dict[
             f"{path}: the model {own[0]!r} is a function of your own, which no ensemble runs by "
             "itself; give the configuration that it was trained with: --config FILE"
         )
-    return {spec.run_id: spec for spec in specs}
+    found = {spec.run_id: spec for spec in specs}
+    for request, _ in sessions_added(config, ensemble):
+        found.update({spec.run_id: spec for spec in added_specs(config, request, found)})
+    return found
 
 
 def newest_tensors(

@@ -22,6 +22,7 @@ from pvensemble.store.steering import (
 )
 from pvensemble.train import steering, training
 from pvensemble.train.executors import InProcess
+from pvensemble.train.stored_runs import stored_runs
 from pvensemble.train.trainer import train
 
 
@@ -266,6 +267,8 @@ def test_added_runs_are_those_that_a_configuration_would_have_trained(tmp_path):
     expected = of_runs(everything(tmp_path / "alone.pvens"), ids)
     assert len(ids) == 2
     assert differences(of_runs(everything(path), ids), expected) == []
+    settings = [stored_runs(ensemble)[run_id].settings for run_id in table["run_id"][4:]]
+    assert [s.learning_rate for s in settings] == [0.02, 0.03]
 
 
 def test_runs_that_are_there_are_not_added_again(tmp_path):
