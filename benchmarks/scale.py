@@ -131,10 +131,9 @@ def _plan(n_runs: int, space: str, args: argparse.Namespace) -> list:
     _line("training, assumed", f"{seconds:,.0f} s on {each}")
     for what, changes in RECORDINGS.items():
         size = recording_size(replace(config, record=replace(config.record, **changes)), specs)
-        files = size.n_files * max(1, len(groups) // len(group_runs(specs)))
         _line(
             f"recording, computed: {what}",
-            f"{size.bytes_total / 1e9:,.1f} GB, {files:,} files, "
+            f"{size.bytes_total / 1e9:,.1f} GB, {size.n_files:,} files, "
             f"{size.bytes_total / 1e9 / seconds:,.2f} GB/s",
         )
     return groups

@@ -252,11 +252,12 @@ def recording_size(config: TrainConfig, specs: Sequence, data_dir=None) -> Recor
     from pvensemble.train.data import load_data
     from pvensemble.train.group_layers import layers_of_group, merge_steps
     from pvensemble.train.models import any_model
+    from pvensemble.train.preparation import GROUP_SIZE
     from pvensemble.train.search import group_runs
 
     total = files = per_step = n_steps = 0
     sets: dict = {}
-    for members in group_runs(specs):
+    for members in group_runs(specs, GROUP_SIZE):
         settings = members[0].settings
         data = sets.get(settings.data) or load_data(settings.data, data_dir)
         sets[settings.data] = data

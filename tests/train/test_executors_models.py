@@ -8,6 +8,7 @@ from training_cases import TOML, differences, everything, tiny_config
 
 from pvensemble.errors import ConfigError
 from pvensemble.store import Ensemble
+from pvensemble.train import preparation
 from pvensemble.train.executors import InProcess
 from pvensemble.train.recording import recording_size
 from pvensemble.train.search import sample_runs
@@ -120,6 +121,16 @@ def test_layers_that_no_model_has_are_refused(tmp_path):
     config = tiny_config(tmp_path, "record.layers=convv1")
     with pytest.raises(ConfigError, match="no layer with weights matches 'convv1'.*'conv1'"):
         train(config, tmp_path / "e.pvens", workers=0)
+
+
+def test_files_are_counted_for_every_group_of_equal_runs(tmp_path, monkeypatch):
+    config = tiny_config(tmp_path)
+    specs = sample_runs(config)
+    together = recording_size(config, specs)
+    monkeypatch.setattr(preparation, "GROUP_SIZE", -(-len(specs) // 2))
+    parted = recording_size(config, specs)
+    assert parted.n_files == 2 * together.n_files
+    assert parted.bytes_per_step == together.bytes_per_step
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
