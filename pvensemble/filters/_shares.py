@@ -30,7 +30,7 @@ def plan_of(ensemble: Ensemble, chosen: dict, step: float | None, run_index: np.
     ----------
     ensemble : Ensemble
     chosen : dict
-        Names of the ``groups``, ``layers`` and ``kinds``.
+        Names of the ``layers`` and ``kinds``, and of the groups that are ``left_out``.
     step : float, optional
         None for the last one.
     run_index : (n_runs,) int64
@@ -43,8 +43,8 @@ def plan_of(ensemble: Ensemble, chosen: dict, step: float | None, run_index: np.
         number ``n`` of slices and, as ``slices``, which array has their positions in the group;
         the next array has their runs.
     """
-    names = {*chosen["groups"]}
-    groups = [group for group in ensemble.groups if group.name in names]
+    left_out = {*chosen["left_out"]}  # another process may have groups that this one never saw
+    groups = [group for group in ensemble.groups if group.name not in left_out]
     here = [np.flatnonzero(np.isin(group.run_indices, run_index)) for group in groups]
     volumes = [
         {**volume, "n": len(here[g]), "slices": 2 * g}

@@ -266,7 +266,9 @@ class EnsembleReader(EnsembleAlgorithm):
     # -- tensors ---------------------------------------------------------------------------------
     def _output_tensors(self, step: float | None) -> None:
         """Let each process read its share of the tensors."""
-        chosen = {name: _enabled(self._selections[name]) for name in ("groups", "layers", "kinds")}
+        chosen = {name: _enabled(self._selections[name]) for name in ("layers", "kinds")}
+        groups = self._selections["groups"]
+        chosen["left_out"] = sorted({*_entries(groups)} - {*_enabled(groups)})
         run_index = _run_index(self._runs)
         if self._ensemble.distributed:
             plan = joined_plans(

@@ -8,7 +8,7 @@ arrives is ever executed or unpickled.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,10 @@ FIRST = 0
 _TAG = 71_001
 _CHUNK = 2**28
 """Bytes that are sent at once: MPI counts in 32 bits."""
+_SMALL = 2**20
+"""Arrays of so many bytes go along with the head: each piece makes processes wait."""
+_LENGTH = 8
+"""Bytes of the length of the head."""
 
 
 class Message(NamedTuple):
@@ -97,24 +101,35 @@ def share(n: int, rank: int, size: int) -> slice:
 
 # -- bytes of a message ----------------------------------------------------------------------------
 def _parts(message: Message) -> Iterator[np.ndarray]:
-    """Yield a message as pieces of bytes (n,) uint8: the head first, never an empty one."""
+    """Yield a message as pieces of bytes (n,) uint8, never an empty one: mostly one."""
     arrays = [np.ascontiguousarray(array) for array in message.arrays]
     of_arrays = [[array.dtype.str, array.shape] for array in arrays]
-    yield np.frombuffer(json.dumps([message.head, of_arrays]).encode(), np.uint8)
-    for array in arrays:
-        flat = array.reshape(-1).view(np.uint8)
-        for start in range(0, len(flat), _CHUNK):
-            yield flat[start : start + _CHUNK]
+    is_small = sum(array.nbytes for array in arrays) <= _SMALL
+    head = json.dumps([message.head, of_arrays, is_small]).encode()
+    first = np.frombuffer(len(head).to_bytes(_LENGTH, "little") + head, np.uint8)
+    flat = [array.reshape(-1).view(np.uint8) for array in arrays]
+    if is_small:
+        yield np.concatenate([first, *flat])
+        return
+    yield first
+    for of_array in flat:
+        for start in range(0, len(of_array), _CHUNK):
+            yield of_array[start : start + _CHUNK]
 
 
-def _joined(receive) -> Message:
+def _joined(receive: Callable[[], np.ndarray]) -> Message:
     """Return the message whose pieces a function returns, one after the other."""
-    head, of_arrays = json.loads(bytes(receive()).decode())
+    first = receive()
+    end = _LENGTH + int.from_bytes(bytes(first[:_LENGTH]), "little")
+    head, of_arrays, is_small = json.loads(bytes(first[_LENGTH:end]).decode())
     arrays = []
     for dtype, shape in of_arrays:
         array = np.empty(shape, dtype)
         flat = array.reshape(-1).view(np.uint8)
-        for start in range(0, len(flat), _CHUNK):
+        if is_small:
+            flat[:] = first[end : end + len(flat)]
+            end += len(flat)
+        for start in range(0, 0 if is_small else len(flat), _CHUNK):
             flat[start : start + _CHUNK] = receive()
         arrays.append(array)
     return Message(head, arrays)

@@ -62,6 +62,41 @@ def slices(tensors):
     return found
 
 
+def hold_own_runs():
+    """Let readers find an ensemble of which each process holds every so manieth run, as in situ."""
+    from pvensemble.filters._sources import use_source
+    from pvensemble.store import Ensemble
+
+    size = controller.GetNumberOfProcesses()
+
+    class OwnGroup:
+        def __init__(self, group):
+            self._group, self._kept = group, group.run_indices % size == size - 1 - rank
+            self.run_indices = group.run_indices[self._kept]
+
+        def __getattr__(self, name):
+            return getattr(self._group, name)
+
+        def tensor(self, layer, kind, step):
+            stack = self._group.tensor(layer, kind, step)
+            return stack if layer == "probe" else stack[self._kept]
+
+    class OwnRuns:
+        distributed = True
+
+        def __init__(self, path):
+            self._ensemble = Ensemble.open(path)
+            groups = [OwnGroup(group) for group in self._ensemble.groups]
+            self.groups = [group for group in groups if len(group.run_indices)]
+
+        def __getattr__(self, name):
+            return getattr(self._ensemble, name)
+
+    use_source(OwnRuns)
+
+
+if arguments.get("own"):
+    hold_own_runs()
 CASES = json.loads(Path(arguments["cases"]).read_text())
 reader = simple.EnsembleReader(FileName=arguments["path"])
 reader.UpdatePipelineInformation()

@@ -184,6 +184,16 @@ def test_two_ranks_give_what_one_gives(ensemble, alone, tmp_path):
 
 
 @pytest.mark.slow
+def test_ranks_that_hold_their_own_runs_already(ensemble, alone, tmp_path):
+    first, _ = outputs(ensemble, tmp_path, 2, own=True)
+    assert_same(first, alone[0])
+    for rank, share in enumerate(held(tmp_path)):
+        here = [sorted(v["runs"]) for name, v in share.items() if name.endswith("/conv1.weight")]
+        expected = [[run for run in runs if run % 2 != rank] for runs in MEMBERS]
+        assert here == [runs for runs in expected if runs]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_ranks", "is_symmetric"), [(3, True), (2, False)])
 def test_any_number_of_ranks_gives_what_one_gives(ensemble, alone, tmp_path, n_ranks, is_symmetric):
     found = outputs(ensemble, tmp_path, n_ranks, is_symmetric=is_symmetric)
