@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -94,13 +95,14 @@ class WorkerProcess:
         command = [sys.executable, "-m", __package__ + ".worker", *map(str, numbers)]
         modes = self._setting.vectorized, self._setting.in_step
         command += [self._device, *(str(int(mode)) for mode in modes)]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            pass_fds=fds,
-            env=_environment(self._device),
-            start_new_session=True,  # a Ctrl-C in the terminal reaches the trainer alone
-        )
+        with _signals_blocked():
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                pass_fds=fds,
+                env=_environment(self._device),
+                start_new_session=True,  # a Ctrl-C in the terminal reaches the trainer alone
+            )
         theirs.close()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # receiving will say so
             self.connection.send((shared, list(jobs)))
@@ -196,6 +198,20 @@ class WorkerProcess:
             return f"worker ended with status {status}"
         hint = " (out of memory?)" if status == -9 else ""
         return f"worker ended with signal {-status}{hint}"
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Let a process that is started here never get what asks the trainer to end.
+
+    A batch system sends it to every process of a job, and the trainer needs its workers to keep
+    their states; they end when it does.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _environment(device: str) -> dict[str, str]:
