@@ -95,11 +95,17 @@ result["times"] = list(reader.TimestepValues)
 view = simple.CreateRenderView()
 view.ViewSize = [200, 150]
 boxes = WeightBoxes(Input=reader, Tensors=tensors, Detail="image")
-for source in (simple.OutputPort(boxes, 2), simple.OutputPort(boxes, 1), pairs, tensors):
-    simple.Show(source, view)
-for time in (0, 30, 10):
-    view.ViewTime = time
-    simple.Render(view)
+for sources in ([simple.OutputPort(boxes, 2), simple.OutputPort(boxes, 1), tensors], [pairs]):
+    simple.HideAll(view)
+    for source in sources:
+        simple.Show(source, view)
+    simple.ResetCamera(view)
+    for time in (0, 30, 10):
+        view.ViewTime = time
+        simple.Render(view)
+simple.SelectSurfaceCells(Rectangle=[0, 0, 200, 150], View=view)
+nodes = pairs.GetSelectionInput(0).Input
+result["picked"] = [int(i) for node in nodes for i in node.IDs]
 result["image"] = simple.OutputPort(boxes, 2).GetDataInformation().GetNumberOfCells()
 with messages() as caught:
     pairs.Threshold = 7
@@ -251,6 +257,8 @@ def test_a_server_of_two_ranks(ensemble, alone, tmp_path, repository):
     numbers = sum(len(runs) * of_a_run[w] for runs, w in zip(MEMBERS, WIDTHS))
     assert found["cells"] == numbers + 98 * len(MEMBERS)  # each once, in one of the processes
     assert found["image"] > 0
+    assert set(found["picked"][::2]) == {0}  # process 0 has all
+    assert sorted(found["picked"][1::2]) == list(range(N_RUNS**2))
     assert "Threshold must lie between 0 and 1" in found["error"]
 
 
