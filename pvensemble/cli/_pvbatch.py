@@ -30,4 +30,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status:  # else the end of the script is better: sys.exit would leave MPI unfinished
+        sys.exit(status)

@@ -254,10 +254,17 @@ class EnsembleReader(EnsembleAlgorithm):
             self._curves[name] = _Curve(curve.steps, values)
         return runs_to_polydata(table, self._curves, ensemble.hyper_parameters, name=ensemble.name)
 
+    def _chosen(self, name: str) -> list[str]:
+        """Return what is chosen of the sessions, groups, layers or kinds."""
+        selection = self._selections[name]
+        if self._ensemble.stands_in and name in ("sessions", "groups"):
+            return [*_entries(selection)]  # what was chosen of another ensemble means nothing here
+        return _enabled(selection)
+
     def _chosen_runs(self, table: dict) -> np.ndarray:
         """(n_runs,) bool: runs of the chosen sessions and groups."""
-        chosen = np.isin(table[schema.SESSION], _enabled(self._selections["sessions"]))
-        groups = {*_enabled(self._selections["groups"])}
+        chosen = np.isin(table[schema.SESSION], self._chosen("sessions"))
+        groups = {*self._chosen("groups")}
         for group in self._ensemble.groups:
             if group.name not in groups:
                 chosen &= ~np.isin(table[schema.RUN_INDEX], group.run_indices)
@@ -266,9 +273,9 @@ class EnsembleReader(EnsembleAlgorithm):
     # -- tensors ---------------------------------------------------------------------------------
     def _output_tensors(self, step: float | None) -> None:
         """Let each process read its share of the tensors."""
-        chosen = {name: _enabled(self._selections[name]) for name in ("layers", "kinds")}
-        groups = self._selections["groups"]
-        chosen["left_out"] = sorted({*_entries(groups)} - {*_enabled(groups)})
+        chosen = {name: self._chosen(name) for name in ("layers", "kinds")}
+        there = {*_entries(self._selections["groups"])}
+        chosen["left_out"] = sorted(there - {*self._chosen("groups")})
         run_index = _run_index(self._runs)
         if self._ensemble.distributed:
             plan = joined_plans(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from pvensemble.errors import PVEnsembleError
+from pvensemble.errors import PipelineError, PVEnsembleError
 from pvensemble.insitu.catching import Caught, caught
 from pvensemble.insitu.channels import CHANNELS, Channels
 from pvensemble.insitu.feed import Feed
@@ -73,7 +73,12 @@ class Bridge:
         with caught(pipeline.script) as found, current(settings):
             wanted = script.RequestDataDescription(description)
             if wanted and found.failure is None:
-                for name, data in self._at(step).items():
+                try:
+                    channels = self._at(step)
+                except PipelineError as error:
+                    found.failure = str(error)
+                    return found
+                for name, data in channels.items():
                     description.GetInputDescriptionByName(name).SetGrid(data)
                 self._refresh_readers()
                 done = script.CoProcess(description)

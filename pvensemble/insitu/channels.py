@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from vtkmodules.vtkCommonDataModel import vtkDataObject
 
-from pvensemble.filters._base import run
+from pvensemble.errors import PipelineError
 from pvensemble.filters.reader import EnsembleReader
 from pvensemble.insitu.feed import Feed
+from pvensemble.vtkdata.parallel import processes
 
 RUNS, TENSORS = "runs", "tensors"
 CHANNELS = (RUNS, TENSORS)
@@ -32,6 +33,8 @@ class Channels:
     def at(self, step: int) -> dict[str, vtkDataObject]:
         """Return the data set of each channel at a step.
 
+        The first rank has all runs, each the tensors of the groups that it trains.
+
         Raises
         ------
         PipelineError
@@ -40,7 +43,12 @@ class Channels:
         self._reader.Refresh()
         self._reader.UpdateInformation()
         self._reader.GetLayers().EnableAllArrays()
-        run(self._reader, time=float(step))
+        ranks = processes()
+        piece = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+        self._reader.Modified()
+        self._reader.UpdateTimeStep(float(step), *piece)
+        if self._reader.error is not None:
+            raise PipelineError(str(self._reader.error)) from self._reader.error
         shown = {}
         for port, name in enumerate(CHANNELS):
             output = self._reader.GetOutputDataObject(port)

@@ -8,8 +8,9 @@ read from the files when a filter asks for them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -28,22 +29,28 @@ class LiveGroup(Group):
     """A group while it trains.
 
     What stands in the files when the training begins is read once; then the trainer tells.
+
+    Attributes
+    ----------
+    here
+        Whether it is trained by this process; else this one has no tensors of it.
     """
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
+        self.here = False
         self._stored = Group(directory)
         self._steps: dict[int, Tensors] = {}
         self._recorded: frozenset[int] = frozenset()
         self._tiled: dict[tuple[str, str, int], np.ndarray] = {}
 
     def begin(self, recorded: frozenset[int]) -> None:
-        """Note the steps at which tensors will be stored; what is not yet read is read."""
-        self._recorded = recorded
-        self.metric_rows()
+        """This process trains it and stores its tensors at these steps."""
+        self.here, self._recorded = True, recorded
 
     def add(self, step: int, metrics: Metrics, tensors: Tensors) -> None:
         """Take in what the runs measured at a step; arrays are kept, not copied."""
+        self.metric_rows()  # what the files have comes first
         for name, (steps, values) in metrics.items():
             new = steps > self._index.metric_steps.get(name, -1)
             if new.any():
@@ -74,6 +81,8 @@ class LiveGroup(Group):
         """Return the steps whose tensors can be read, ascending."""
         if layer is None:
             return sorted({*self._steps, *super().recorded_steps()})
+        if not self.here:
+            return []
         here = {step for step, tensors in self._steps.items() if (layer, kind) in tensors}
         try:
             return sorted({*here, *super().recorded_steps(layer, kind)})
@@ -114,17 +123,29 @@ class Feed(Ensemble):
 
     group_class = LiveGroup
     _origin: Feed | None = None
+    _own: Mapping[str, object] = MappingProxyType({})
     _version = 0
+    _elsewhere: frozenset[int] = frozenset()
 
     @property
     def recorded_steps(self) -> list[int]:
-        """Steps whose tensors can be read, of any group, ascending."""
-        return sorted({s for g in self.groups for s in g.recorded_steps()})
+        """Steps whose tensors can be read, of any group, ascending; the same on all ranks."""
+        return sorted({*self._elsewhere, *self.own_steps()})
 
-    def view(self, _path: Path) -> Feed:
+    def own_steps(self) -> set[int]:
+        """Return the steps whose tensors can be read of groups that this process trains."""
+        return {s for g in self.groups if g.here for s in g.recorded_steps()}
+
+    def read_elsewhere(self, steps: Iterable[int]) -> None:
+        """Note the steps whose tensors other ranks have."""
+        self._elsewhere = frozenset(steps)
+
+    def view(self, path: Path) -> Feed:
         """Return the ensemble for a reader, whatever file it names."""
         view = copy.copy(self)
         view._origin = self
+        view._own = {"_origin": self, "stands_in": path.absolute() != self.path.absolute()}
+        view.__dict__.update(view._own)
         return view
 
     def refresh(self) -> bool:
@@ -132,7 +153,7 @@ class Feed(Ensemble):
         if self._origin is None:
             return super().refresh()
         changed = self._version != self._origin._version
-        self.__dict__.update({**self._origin.__dict__, "_origin": self._origin})
+        self.__dict__.update({**self._origin.__dict__, **self._own})
         return changed
 
     def changed(self) -> None:

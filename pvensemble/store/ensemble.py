@@ -45,9 +45,12 @@ class Ensemble:
     groups : list of Group
     distributed : bool
         Whether this process holds the tensors of some runs only. Never what is read from files.
+    stands_in : bool
+        Whether it is shown instead of another ensemble, of which sessions and groups were chosen.
+        Never what is read from files.
     """
 
-    distributed = False
+    distributed = stands_in = False
     group_class = Group
     """What groups are made of."""
 

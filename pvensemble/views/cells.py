@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pvensemble.views.data import Latest, field
+from pvensemble.views.data import Latest, field, information
 from pvensemble.views.pairs import Pairs
 
 MATRIX_CELLS, MATRIX_BLOCK = "matrix_cells", "matrix_block"
@@ -43,7 +43,7 @@ class RepeatedCells(OwnCells):
 
     @staticmethod
     def _n_cells(source: Any) -> int:
-        return source.SMProxy.GetDataInformation(0).GetNumberOfCells()
+        return information(source).GetNumberOfCells()
 
 
 class PairCells(OwnCells):

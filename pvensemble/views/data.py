@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 from paraview import servermanager
+from paraview.modules.vtkRemotingCore import vtkProcessModule, vtkPVDataInformation
 from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkParallelCore import vtkMultiProcessController
 
 from pvensemble.views.pick import Cells
+from pvensemble.vtkdata.parallel import processes
 
 AXIS_X, AXIS_HEIGHT, AXIS_POSITIONS = "axis_x", "axis_height", "axis_positions"
 """Field arrays of Parallel Coordinates: (n_axes,) plot x, (1,), and (n_runs, n_axes) in [0, 1]."""
@@ -17,7 +20,28 @@ AXIS_X, AXIS_HEIGHT, AXIS_POSITIONS = "axis_x", "axis_height", "axis_positions"
 def fetch(source: Any, port: int = 0) -> Any:
     """Return a source's output as a VTK data set on this side of a client-server connection."""
     source.UpdatePipeline()
-    return servermanager.Fetch(source, idx=port)
+    data = servermanager.Fetch(source, idx=port)
+    if in_step():  # only the first process has got it
+        vtkMultiProcessController.GetGlobalController().Broadcast(data, 0)
+    return data
+
+
+def information(source: Any, port: int = 0) -> vtkPVDataInformation:
+    """Return what there is to know of a source's output as it was updated last.
+
+    The same in all processes that run a script at once, so that they decide alike.
+    """
+    if not in_step():
+        return source.SMProxy.GetDataInformation(port)
+    found = vtkPVDataInformation()
+    found.CopyFromObject(fetch(source, port))
+    return found
+
+
+def in_step() -> bool:
+    """Whether several processes run this very script at once (``pvbatch --sym``, in situ)."""
+    symmetric = vtkProcessModule.GetProcessModule().GetSymmetricMPIMode()
+    return bool(symmetric) and processes() is not None
 
 
 def cells_of(data: Any) -> Cells:
@@ -51,7 +75,7 @@ class Latest:
         """Return the output."""
         self.source.UpdatePipeline()
         time = self.source.SMProxy.GetDataInformation(self.port).GetMTime()
-        if time != self._time or self._data is None:
+        if time != self._time or self._data is None or in_step():
             self._data, self._time = fetch(self.source, self.port), time
         return self._data
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pvensemble.numerics.runs import format_runs
-from pvensemble.views.data import fetch
+from pvensemble.views.data import fetch, information
 from pvensemble.views.picked import PickOrder, corner_runs, runs_to_show
 from pvensemble.views.selection import selected_cells
 from pvensemble.views.tensors import text_of
@@ -73,7 +73,7 @@ def draw_selected_when_crowded(plots: Sequence[Any]) -> Reaction:
 
 def is_crowded(plot: Any) -> bool:
     """Whether parallel coordinates have too many runs to draw each as a line."""
-    return plot.SMProxy.GetDataInformation(0).GetNumberOfCells() > plot.DensityAbove
+    return information(plot).GetNumberOfCells() > plot.DensityAbove
 
 
 def show_picked(source: Any, *families: Sequence[Any]) -> Reaction:

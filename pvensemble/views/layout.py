@@ -7,6 +7,8 @@ from typing import Any
 
 from paraview import servermanager, simple
 
+from pvensemble.views.data import information
+
 FONT_PIXELS = 15.0
 """Size of the text of plots on the screen; it stays the same when a view is resized."""
 MARGIN = 20
@@ -119,7 +121,7 @@ def bounds_of(sources: Sequence[tuple[Any, int]]) -> tuple[float, float, float, 
     box = [1e300, -1e300, 1e300, -1e300]
     for source, port in sources:
         source.UpdatePipeline()
-        x0, x1, y0, y1 = source.SMProxy.GetDataInformation(port).GetBounds()[:4]
+        x0, x1, y0, y1 = information(source, port).GetBounds()[:4]
         if x0 <= x1:
             box = [min(box[0], x0), max(box[1], x1), min(box[2], y0), max(box[3], y1)]
     return tuple(box) if box[0] <= box[1] else (0.0, 1.0, 0.0, 1.0)
@@ -183,7 +185,7 @@ class Fit:
         look_at(self.view, x, y, unit * size[1] / 2)
         if self.bar is not None:
             left = size[0] / 2 + (x1 - x) / unit + BAR_GAP * self.right / BAR
-            is_drawn = self.plot.SMProxy.GetDataInformation(0).GetNumberOfCells() > 0
+            is_drawn = information(self.plot).GetNumberOfCells() > 0
             low, high = bounds_of([(self.plot, 0)] if is_drawn else content)[2:]
             bottom = size[1] / 2 + (low - y) / unit
             length = max((high - low) / unit, 50)

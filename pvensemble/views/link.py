@@ -9,6 +9,7 @@ import numpy as np
 from paraview import servermanager, simple
 
 from pvensemble.views.cells import OwnCells
+from pvensemble.views.data import information
 from pvensemble.views.selection import select_cells, selected_cells
 
 LINK_PREFIX = "pvensemble runs "
@@ -103,7 +104,7 @@ class Translator:
 
     def _updated(self, *_event: Any) -> None:
         """Mark the selected runs in what is new, for example further maps."""
-        n_cells = self.plot.SMProxy.GetDataInformation(0).GetNumberOfCells()
+        n_cells = information(self.plot).GetNumberOfCells()
         if n_cells != self._n_cells and not self._busy:
             self._n_cells = n_cells
             self._mark(selected_cells(self.runs))

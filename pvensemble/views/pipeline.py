@@ -14,7 +14,7 @@ from pvensemble.schema import (
     CODE_SUFFIX,
     curve_array,
 )
-from pvensemble.views.data import fetch
+from pvensemble.views.data import fetch, information
 from pvensemble.views.picked import corner_runs
 from pvensemble.views.server import READER, check_readable, need_plugin, same_file
 from pvensemble.vtkdata.runs import RunsData
@@ -167,7 +167,7 @@ def judge_from(measures: Any, share: float) -> None:
 
 def is_metric(runs: Any, column: str) -> bool:
     """Whether a column of runs is a metric at the present step, which has a curve."""
-    fields = runs.SMProxy.GetDataInformation(0).GetFieldDataInformation()
+    fields = information(runs).GetFieldDataInformation()
     return fields.GetArrayInformation(curve_array(column)) is not None
 
 
@@ -192,8 +192,8 @@ def go_to_last_step() -> None:
 def columns(source: Any) -> list[str]:
     """Names of the cell arrays of a source."""
     source.UpdatePipeline()
-    cells = source.CellData
-    return [cells.GetArray(i).GetName() for i in range(cells.GetNumberOfArrays())]
+    cells = information(source).GetCellDataInformation()
+    return [cells.GetArrayInformation(i).GetName() for i in range(cells.GetNumberOfArrays())]
 
 
 def numeric(runs: Any, names: list[str]) -> list[str]:
@@ -211,7 +211,7 @@ def range_of(source: Any, column: str) -> tuple[float, float]:
 
 def present_range(source: Any, column: str) -> tuple[float, float]:
     """As :func:`range_of`, of the data as it was updated last."""
-    cells = source.SMProxy.GetDataInformation(0).GetCellDataInformation()
+    cells = information(source).GetCellDataInformation()
     array = cells.GetArrayInformation(column)
     low, high = array.GetComponentFiniteRange(0) if array is not None else (1.0, 0.0)
     if low < high:

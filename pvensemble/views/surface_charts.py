@@ -11,7 +11,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from pvensemble.numerics.relief import view_axes
 from pvensemble.views import colors
 from pvensemble.views.charts import show, show_axes
-from pvensemble.views.data import fetch
+from pvensemble.views.data import fetch, information
 from pvensemble.views.layout import plot_view
 
 HEIGHT = "height"
@@ -61,7 +61,7 @@ def show_loss_surface(plot: Any, view: Any) -> None:
 def color_by_height(display: Any, plot: Any) -> None:
     """Colour the surface by its height; the scale of the heights is the legend."""
     plot.UpdatePipeline()
-    array = plot.SMProxy.GetDataInformation(SURFACE_PORT).GetPointDataInformation()
+    array = information(plot, SURFACE_PORT).GetPointDataInformation()
     limits = array.GetArrayInformation(HEIGHT).GetComponentRange(0)
     lut = simple.GetColorTransferFunction(HEIGHT)
     display.LookupTable = lut

@@ -11,6 +11,7 @@ from paraview import servermanager, simple
 
 from pvensemble.views import colors
 from pvensemble.views.charts import COLOR, show, show_axes
+from pvensemble.views.data import information
 from pvensemble.views.layout import BAR_GAP, FONT_PIXELS, MARGIN, SIDE, Fit, size_of
 
 NORMALIZED, LOG_SHARE = "normalized", "log_share"
@@ -132,7 +133,7 @@ def corners_of(outputs: Sequence[tuple[Any, int]]) -> np.ndarray:
     corners = []
     for source, port in outputs:
         source.UpdatePipeline()
-        bounds = source.SMProxy.GetDataInformation(port).GetBounds()
+        bounds = information(source, port).GetBounds()
         if bounds[0] <= bounds[1]:
             height = (0.0,) if port == AXES_PORT else bounds[4:]  # the plane is wider than the axis
             corners += itertools.product(bounds[:2], bounds[2:4], height)

@@ -48,7 +48,8 @@ def catalyst_execute(info):
             drawn = render.save_layouts(scene, Path(folder), size)
             if chosen["views"] == "yes":
                 drawn += render.save_views(scene, Path(folder))
-            for file in drawn:
+            for file in filter(Path.is_file, drawn):  # of several ranks the first has them
                 name = f"{file.stem}_{info.timestep:06d}{file.suffix}"
                 files[f"FILE_{file.stem}"] = file.rename(chosen.output / name)
-    index.add(info.timestep, files)
+    if files:
+        index.add(info.timestep, files)
