@@ -35,8 +35,8 @@ def per_run(function: Callable) -> Callable:
 def of_runs(state: type) -> type:
     """Register a class of what is gathered of runs over the steps, and stays where the runs are.
 
-    ``add(stack)`` takes a stack (n, y, x) of the same runs at each step, and ``results`` as many
-    numbers (n,) and returns arrays (n, …).
+    ``add`` takes a stack (n, y, x) of the same runs at each step, ``results`` as many numbers (n,),
+    both also options; ``results`` returns arrays (n, …).
     """
     _states[state.__name__] = state
     return state
@@ -120,7 +120,7 @@ class LocalTensors:
                 *options["options"]
             )
             self._states[options["key"]] = state
-            state.add(self._stack(options["volume"])[rows])
+            state.add(self._stack(options["volume"])[rows], *options["adding"])
         return Message({})
 
     def results(self, options: dict, arrays: Sequence) -> Message:
@@ -128,7 +128,9 @@ class LocalTensors:
         state = self._states.get(options["key"])
         if state is None:
             return Message({"n": 0})
-        return Message({"n": 1}, state.results(arrays[1][self._mine(options, arrays)]))
+        return Message(
+            {"n": 1}, state.results(arrays[1][self._mine(options, arrays)], *options["asking"])
+        )
 
     def forget(self, options: dict, _arrays: Sequence) -> Message:
         """Drop what is gathered under keys."""

@@ -43,7 +43,7 @@ class Fold:
         """Gather a step that is later than all before; to be extended."""
         self.steps.append(block.step)
 
-    def drop(self, algorithm: TensorFilter) -> None:
+    def drop(self) -> None:
         """Forget what was gathered elsewhere; to be extended."""
 
     def expect_more(self) -> None:
@@ -92,13 +92,13 @@ class StepFolds:
             self._version = recorded.version
             for fold in (fold for kept in self._kept.values() for fold in kept.values()):
                 fold.expect_more()
-        shapes = tuple((b.group, b.size) for b in blocks)
+        shapes = tuple((b.group, b.size, b.where) for b in blocks)
         key = (recorded.ensemble, layer, kind, run_index.tobytes(), shapes, key)
         folds = self._kept.pop(key, None) or {block.group: make(block) for block in blocks}
         self._kept[key] = folds
         while len(self._kept) > MAX_KEPT:
             for fold in self._kept.pop(next(iter(self._kept))).values():
-                fold.drop(algorithm)
+                fold.drop()
         for block in blocks:
             folds[block.group].cells = block.cells
         if not recorded.steps:

@@ -70,6 +70,11 @@ class Block:
         return self.volume.size
 
     @property
+    def where(self) -> tuple:
+        """Tell in which processes the runs' slices are, () when all are in this one."""
+        return () if self.stack is not None else (*self.volume.starts.tolist(), *self.rows.tolist())
+
+    @property
     def n_filters(self) -> int:
         """Number of filters: rows of a correlation matrix, first axis of other tensors."""
         return self.shape[0] if self.shape else self.size[0]

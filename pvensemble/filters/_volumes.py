@@ -101,38 +101,40 @@ class Volume:
         return in_order(self.ask(what, asked, parts), rows, self.starts)
 
 
-@dataclass(frozen=True)
 class Gathered:
     """What is gathered of some runs over the steps in the processes that hold them.
 
-    Attributes
+    Parameters
     ----------
+    ask : callable
     key : int
         Of this alone, in one algorithm.
-    rows : numpy.ndarray
-        (n,) int64 slices of the runs.
-    starts : numpy.ndarray
-        As of their `Volume`.
+    state : type
+        Registered by ``of_runs``.
+    options : sequence
+        It is made with these.
     """
 
-    key: int
-    rows: np.ndarray
-    starts: np.ndarray
+    def __init__(self, ask: Ask, key: int, state: type, options: Sequence) -> None:
+        self._ask = ask
+        self._made = {"key": key, "state": state.__name__, "options": options}
+        self._rows = self._starts = np.zeros(1, np.int64)
 
-    def add(self, volume: Volume, state: type, options: Sequence) -> None:
-        """Add the slices of a volume to a state registered by ``of_runs``, made with options."""
-        asked = {"state": state.__name__, "key": self.key, "options": options}
-        asked = {"volume": volume.name, "starts": self.starts.tolist(), **asked}
-        volume.ask("gather", asked, [self.rows])
+    def add(self, volume: Volume, rows: np.ndarray, *options: object) -> None:
+        """Add slices of a volume with options; where they are must stay the same."""
+        self._rows, self._starts = rows, volume.starts
+        asked = {"volume": volume.name, "starts": self._starts.tolist(), "adding": options}
+        self._ask("gather", {**asked, **self._made}, [rows])
 
-    def results(self, ask: Ask, numbers: np.ndarray) -> Sequence[np.ndarray]:
-        """Return what the state gives for numbers (n,), one for each run."""
-        asked = {"key": self.key, "starts": self.starts.tolist()}
-        return in_order(ask("results", asked, [self.rows, numbers]), self.rows, self.starts)
+    def results(self, numbers: np.ndarray, *options: object) -> Sequence[np.ndarray]:
+        """Return what the state gives for options and numbers (n,), one for each run."""
+        asked = {"key": self._made["key"], "starts": self._starts.tolist(), "asking": options}
+        answers = self._ask("results", asked, [self._rows, numbers])
+        return in_order(answers, self._rows, self._starts)
 
-    def forget(self, ask: Ask) -> None:
+    def forget(self) -> None:
         """Drop it."""
-        ask("forget", {"keys": [self.key]}, [])
+        self._ask("forget", {"keys": [self._made["key"]]}, [])
 
 
 def in_order(answers: list[Message], rows: np.ndarray, starts: np.ndarray) -> Sequence[np.ndarray]:

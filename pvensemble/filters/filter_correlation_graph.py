@@ -7,9 +7,10 @@ that goes on only its new steps.
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 
-from pvensemble.filters._local_tensors import per_run
 from pvensemble.filters._options import (
     Labels,
     TwoColumnColors,
@@ -18,6 +19,7 @@ from pvensemble.filters._options import (
     one_of,
 )
 from pvensemble.filters._recorded_steps import RecordedSteps
+from pvensemble.filters._spread_counts import SpreadCounts
 from pvensemble.filters._tensor_filter import TensorFilter
 from pvensemble.filters._tensors import Block
 from pvensemble.filters.plot_curves import (
@@ -33,7 +35,7 @@ from pvensemble.filters.plot_scatter import LAB_COLOR, run_colors
 from pvensemble.filters.plot_time_panels import Panel, draw_panel, draw_playhead
 from pvensemble.numerics.axis_scales import LINEAR
 from pvensemble.numerics.curves import CurveScale
-from pvensemble.numerics.filter_counts import COUNTS, MAX_BYTES, FilterCounts, reduced_runs
+from pvensemble.numerics.filter_counts import COUNTS, MAX_BYTES
 from pvensemble.numerics.ticks import Tick
 from pvensemble.vtkdata.arrays import to_vtk
 from pvensemble.vtkdata.time import requested_time
@@ -136,6 +138,7 @@ class History:
 
     def __init__(self) -> None:
         self._series: dict[tuple, _Series] = {}
+        self._numbers = count()
         self._ensemble: tuple = ()
         self._version = -1
         self._steps: list[float] = []
@@ -155,6 +158,8 @@ class History:
             Recorded steps of the ensemble, ascending.
         """
         if ensemble != self._ensemble:
+            for series in self._series.values():
+                series.counts.forget()
             self._series.clear()
         if version != self._version:
             for series in self._series.values():
@@ -174,13 +179,16 @@ class History:
         """
         self._used, self._wanted = {}, (threshold, what)
         for block in blocks:
-            key = (block.group, block.layer, block.n_filters, run_index[block.cells].tobytes())
-            series = self._series.pop(key, None) or _Series(MAX_BYTES // len(blocks))
+            runs = run_index[block.cells].tobytes()
+            key = (block.group, block.layer, block.n_filters, runs, block.where)
+            series = self._series.pop(key, None)
+            if series is None:
+                series = _Series(block, next(self._numbers), MAX_BYTES // len(blocks))
             series.cells = block.cells
             self._series[key] = self._used[block.group] = series  # now the last to be dropped
         for key in list(self._series)[: -len(blocks)]:
             if sum(series.counts.n_bytes for series in self._series.values()) > MAX_BYTES:
-                del self._series[key]
+                self._series.pop(key).counts.forget()
 
     def add(self, blocks: list[Block], asked: float | None) -> None:
         """Take what was read when a step was asked for."""
@@ -211,39 +219,25 @@ class History:
 class _Series:
     """One group's counts by step, and of which of the ensemble's steps nothing is to be read."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self.counts = FilterCounts(max_bytes)
+    def __init__(self, block: Block, number: int, max_bytes: int) -> None:
+        self.counts = SpreadCounts(block, number, max_bytes)
         self.known: set[float | None] = set()
         self.cells = np.empty(0, np.int64)
 
     def add(self, block: Block, steps: list[float], asked: float | None, wanted: tuple) -> None:
         there = self.counts.keys
         if block.step not in there or block.step in self.counts.missing(*wanted):
-            self._count(block, wanted[0])
+            self.counts.add(block, wanted[0])
         if asked is not None:
             # The reader gave the last recorded step up to the one asked for, or the very first:
             # there is none between the two.
             low, high = min(block.step, asked), max(block.step, asked)
             self.known.update(step for step in steps if low <= step <= high)
 
-    def _count(self, block: Block, threshold: float) -> None:
-        if block.volume.array is not None:
-            self.counts.add(block.step, block.chosen(), threshold)
-            return
-        thresholds = self.counts.thresholds(block.step, threshold)
-        parts = block.per_run(counts_of_runs, thresholds)
-        self.counts.add_reduced(block.step, parts, thresholds)
-
     def expect_more(self) -> None:
         """After the last step that this group has recorded, there may be new ones."""
         last = max(self.counts.keys, default=-1)
         self.known = {step for step in self.known if step is not None and step <= last}
-
-
-@per_run
-def counts_of_runs(stack: np.ndarray, thresholds: list[float]) -> tuple[np.ndarray, ...]:
-    """Return the ``reduced_runs``."""
-    return reduced_runs(stack, thresholds)
 
 
 def _present(steps: np.ndarray, values: np.ndarray, now: float | None) -> np.ndarray:

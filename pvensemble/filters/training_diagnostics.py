@@ -70,18 +70,18 @@ class ChangesFold(Fold):
 
     def __init__(self, block: Block, key: int) -> None:
         super().__init__(block)
-        self._gathered = Gathered(key, block.rows, block.volume.starts)
+        self._gathered = Gathered(block.volume.ask, key, Changes, [block.n_filters])
 
     def add(self, block: Block) -> None:
         super().add(block)
-        self._gathered.add(block.volume, Changes, [block.n_filters])
+        self._gathered.add(block.volume, block.rows)
 
-    def results(self, algorithm: TensorFilter, n_steps: np.ndarray) -> Sequence[np.ndarray]:
+    def results(self, n_steps: np.ndarray) -> Sequence[np.ndarray]:
         """Return ``Changes.results`` of the runs of the group."""
-        return self._gathered.results(algorithm.ask, n_steps)
+        return self._gathered.results(n_steps)
 
-    def drop(self, algorithm: TensorFilter) -> None:
-        self._gathered.forget(algorithm.ask)
+    def drop(self) -> None:
+        self._gathered.forget()
 
 
 class TrainingDiagnostics(TensorFilter):
@@ -210,7 +210,7 @@ class TrainingDiagnostics(TensorFilter):
         found = {name: np.full(runs.n_runs, np.nan) for name in OF_CHANGES if folds}
         for fold in folds:
             upto = np.searchsorted(fold.steps, last[fold.cells], side="right")
-            for name, values in zip(OF_CHANGES, fold.results(self, upto)):
+            for name, values in zip(OF_CHANGES, fold.results(upto)):
                 found[name][fold.cells] = values
         return found
 

@@ -12,7 +12,7 @@ such matrices are asked for again, once, see :meth:`FilterCounts.missing`. 13,00
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
 import numpy as np
 
@@ -66,28 +66,16 @@ class FilterCounts:
             raise OptionError(
                 f"correlations (n_runs, n_filters, n_filters) are needed, got {stack.shape}"
             )
-        others = [e.values for k, e in self._entries.items() if k != key]
-        n = stack.shape[1]
-        room = self._max_bytes - sum(v.nbytes for v in others if v is not None)
-        whole = 4 * len(stack) * (n * (n - 1) // 2) <= room
-        self._put(key, reduced(stack, self.thresholds(key, threshold), whole))
-
-    def thresholds(self, key: Hashable, threshold: float | None) -> list[float]:
-        """Return for which thresholds a key is counted when it is added, with one more."""
-        known = self._entries[key].asked if key in self._entries else {}
-        return list(dict.fromkeys([*known, *([] if threshold is None else [threshold])]))
-
-    def add_reduced(self, key: Hashable, parts: Sequence[np.ndarray], asked: list[float]) -> None:
-        """Take what `reduced_runs` made of all runs at a step for some thresholds."""
-        largest, above, *counts = parts
-        self._put(key, _Entry(largest, None, above, dict(zip(asked, counts))))
-
-    def _put(self, key: Hashable, entry: _Entry) -> None:
         others = [e for k, e in self._entries.items() if k != key]
-        if others and others[0].n_runs != entry.n_runs:
+        if others and others[0].n_runs != len(stack):
             raise OptionError(
-                f"{key}: got {entry.n_runs} runs where the other keys have {others[0].n_runs}"
+                f"{key}: got {len(stack)} runs where the other keys have {others[0].n_runs}"
             )
+        n = stack.shape[1]
+        room = self._max_bytes - sum(e.values.nbytes for e in others if e.values is not None)
+        whole = 4 * len(stack) * (n * (n - 1) // 2) <= room
+        known = self._entries[key].asked if key in self._entries else {}
+        entry = _Entry(stack, whole, [*known, *([] if threshold is None else [threshold])])
         self._entries[key] = entry
 
     def missing(self, threshold: float, what: str = "pairs") -> list:
@@ -130,9 +118,19 @@ class FilterCounts:
                 f"pairs above {threshold:g} are not known of {len(missing)} of "
                 f"{len(self._entries)} steps: their correlations must be added again"
             )
+        return self.known(threshold, what)
+
+    def known(self, threshold: float, what: str = "pairs") -> np.ndarray:
+        """Return the counts as far as they are known, -1 for keys that are :meth:`missing`."""
         if not self._entries:
             return np.zeros((0, 0), np.int64)
-        return np.stack([entry.count(threshold, what) for entry in self._entries.values()])
+        missing = {*self.missing(threshold, what)}
+        return np.stack(
+            [
+                np.full(entry.n_runs, -1) if key in missing else entry.count(threshold, what)
+                for key, entry in self._entries.items()
+            ]
+        )
 
 
 def _check(threshold: float, what: str) -> None:
@@ -157,16 +155,33 @@ class _Entry:
         From thresholds to counts of pairs (n_runs,), in place of ``values``.
     """
 
-    def __init__(
-        self,
-        largest: np.ndarray,
-        values: np.ndarray | None,
-        above: np.ndarray | None,
-        asked: dict[float, np.ndarray],
-    ) -> None:
-        self.n_runs = len(largest)
-        self.largest, self.values, self.above, self.asked = largest, values, above, asked
+    def __init__(self, stack: np.ndarray, whole: bool, thresholds: list[float]) -> None:
+        n_runs, n = stack.shape[:2]
+        self.n_runs = n_runs
+        places = np.flatnonzero(np.triu(np.ones((n, n), bool), 1))
+        self.largest = np.zeros((n_runs, n), np.float32)
+        self.values = np.empty((n_runs, len(places)), np.float32) if whole else None
         self._counted: tuple = ()
+        counter = np.min_scalar_type(len(places))
+        self.above = None if whole else np.empty((n_runs, len(GRID)), counter)
+        self.asked = {} if whole else {t: np.empty(n_runs, np.int64) for t in thresholds}
+        step = max(1, _CHUNK // max(1, n * n))
+        for first in range(0, n_runs, step):
+            rows = slice(first, first + step)
+            matrices = np.nan_to_num(np.abs(stack[rows], dtype=np.float32), nan=0.0, posinf=0.0)
+            diagonal = np.arange(n)
+            matrices[:, diagonal, diagonal] = 0
+            if n:
+                self.largest[rows] = matrices.max(axis=2)
+            self._add_pairs(rows, matrices.reshape(len(matrices), -1)[:, places])
+
+    def _add_pairs(self, rows: slice, values: np.ndarray) -> None:
+        if self.values is not None:
+            self.values[rows] = values
+            return
+        self.above[rows] = _above_grid(values)
+        for threshold, counts in self.asked.items():
+            counts[rows] = np.count_nonzero(values > np.float32(threshold), axis=1)
 
     @property
     def n_bytes(self) -> int:
@@ -195,39 +210,6 @@ class _Entry:
         if threshold == 1:  # correlations are clipped there
             return np.zeros(self.n_runs, np.int64)
         return self.above[:, np.searchsorted(GRID, limit)].astype(np.int64)
-
-
-def reduced(stack: np.ndarray, thresholds: list[float], whole: bool) -> _Entry:
-    """Return what is kept of correlations (n_runs, n, n): all pairs, or counts for thresholds."""
-    n_runs, n = stack.shape[:2]
-    places = np.flatnonzero(np.triu(np.ones((n, n), bool), 1))
-    largest = np.zeros((n_runs, n), np.float32)
-    values = np.empty((n_runs, len(places)), np.float32) if whole else None
-    counter = np.min_scalar_type(len(places))
-    above = None if whole else np.empty((n_runs, len(GRID)), counter)
-    asked = {} if whole else {t: np.empty(n_runs, np.int64) for t in thresholds}
-    step = max(1, _CHUNK // max(1, n * n))
-    for first in range(0, n_runs, step):
-        rows = slice(first, first + step)
-        matrices = np.nan_to_num(np.abs(stack[rows], dtype=np.float32), nan=0.0, posinf=0.0)
-        diagonal = np.arange(n)
-        matrices[:, diagonal, diagonal] = 0
-        if n:
-            largest[rows] = matrices.max(axis=2)
-        pairs = matrices.reshape(len(matrices), -1)[:, places]
-        if values is not None:
-            values[rows] = pairs
-            continue
-        above[rows] = _above_grid(pairs)
-        for threshold, counts in asked.items():
-            counts[rows] = np.count_nonzero(pairs > np.float32(threshold), axis=1)
-    return _Entry(largest, values, above, asked)
-
-
-def reduced_runs(stack: np.ndarray, thresholds: list[float]) -> tuple[np.ndarray, ...]:
-    """Return arrays (n_runs, …) for `FilterCounts.add_reduced`, to be made where the runs are."""
-    entry = reduced(stack, thresholds, whole=False)
-    return (entry.largest, entry.above, *entry.asked.values())
 
 
 def _above_grid(values: np.ndarray) -> np.ndarray:
