@@ -50,7 +50,9 @@ from pvensemble.errors import SceneError
 from pvensemble.views import server
 from pvensemble.views.pipeline import open_runs
 
-result["said"] = []
+result["said"], result["at once"] = [], []
+server.print_error = result["at once"].append
+server.watch_connections()
 for address in arguments["addresses"]:
     try:
         server.connect(address)
@@ -129,6 +131,7 @@ def test_a_server_that_cannot_show_an_ensemble_is_told_of(tmp_path, screen):
     assert f"{path}: there is no such ensemble" in missing
     assert missing.endswith(f"(on the server cs://{addresses[2]})")
     assert found["sources"] == 0
+    assert found["at once"] == [f"pvensemble: {text}" for text in (without, other)]
 
 
 def test_a_server_that_does_not_answer_is_a_message_and_status_2():
