@@ -20,7 +20,7 @@ from pvensemble.launcher.scenes import scene_file
 
 SCREEN = (1600, 1000)
 START_SECONDS = 120
-ANSWER_SECONDS = 30
+ANSWER_SECONDS = 120
 POLL = 0.02
 MAXIMIZED = """\
 <openbox_config xmlns="http://openbox.org/3.4/rc"><applications>
