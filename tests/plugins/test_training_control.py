@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from paraview_process import run_in_paraview
+from ensembles import make_ensemble
+from paraview_process import require_paraview, run_in_paraview, started
 
 import pvensemble
-from pvensemble.store import Ensemble
+from pvensemble.store import Acknowledgement, Ensemble, EnsembleWriter
+from pvensemble.store.steering import steering_directory, stop_request, write_request
 
 pytestmark = pytest.mark.paraview
 
@@ -155,3 +157,43 @@ def test_what_cannot_be_sent_is_told(found):
     event, number, text = found["rows"][-1]
     assert (event, number) == ("not sent", 0)
     assert "there is no run 7" in text
+
+
+WINDOW = """
+import pathlib
+from paraview import servermanager, simple
+
+log = pathlib.Path({log!r})
+reader = simple.OpenDataFile({path!r})
+control = simple.TrainingControl(Input=reader)
+view = simple.CreateView("SpreadSheetView")
+simple.AssignViewToLayout(view)
+simple.Show(control, view)
+
+def write(*_):
+    table = servermanager.Fetch(control)
+    texts = [table.GetColumnByName("text").GetValue(i) for i in range(table.GetNumberOfRows())]
+    log.write_text("\\n".join(texts))
+
+tag = control.SMProxy.AddObserver("UpdateDataEvent", write)
+simple.Render(view)
+write()
+"""
+
+
+@pytest.mark.gui
+def test_the_shown_table_follows_the_log(tmp_path):
+    program = require_paraview("paraview")
+    path = make_ensemble(tmp_path / "live.pvens", n_lr=2, n_momentum=2, finish=False).path
+    log, script = tmp_path / "log.txt", tmp_path / "script.py"
+    script.write_text(WINDOW.format(log=str(log), path=str(path)))
+    command = [program, "--dr", f"--script={script}"]
+    with started(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_for(log.exists, process)
+        assert "stop run 2" not in log.read_text()
+        directory = steering_directory(path.with_name(path.name + ".d"))
+        request = write_request(directory, stop_request([2]))
+        wait_for(lambda: f"stop run 2 (by {request.by})" in log.read_text(), process)
+        with EnsembleWriter.open(path) as writer, writer.open_group("g000") as group:
+            group.acknowledge(Acknowledgement(request.number, "accepted", "run 2 it was", 2e9))
+        wait_for(lambda: log.read_text().endswith("run 2 it was"), process)
