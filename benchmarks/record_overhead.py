@@ -137,6 +137,10 @@ def _train(args: argparse.Namespace, overrides: tuple[str, ...]) -> tuple[float,
                     first.append(time.perf_counter())
                 yield event
 
+        def close(self):
+            """End the workers."""
+            self._inner.close()
+
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "e.pvens"
         before, own = _cpu_seconds(), time.process_time()

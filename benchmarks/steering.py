@@ -50,9 +50,9 @@ def _steered(n_requests: int, steps: int, workers: int) -> list[tuple[float, ...
     marks: list[tuple[str, float]] = []
 
     class Marked(training.Training):
-        def _prepare(self, outputs):
+        def _prepare(self):
             marks.append(("held", time.monotonic()))
-            super()._prepare(outputs)
+            super()._prepare()
             marks.append(("changed", time.monotonic()))
 
         def _watch(self, control):

@@ -92,6 +92,7 @@ def train(
             if training.stopped:
                 break
     finally:
+        chosen.close()
         plan.writer.finish()
     ranks.part(plan, training.show)
     result = training.result(path, standing)

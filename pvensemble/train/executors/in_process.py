@@ -31,6 +31,9 @@ class InProcess:
         self.one_run_on_cpu = self.device.type == "cpu" and not vectorized
         self.description = f"{'vectorized' if vectorized else 'sequential'} on {device}"
 
+    def close(self) -> None:
+        """There is nothing to give back."""
+
     def run(self, jobs: list[Job], control: Control) -> Iterator[Event]:
         """Train the runs of all jobs."""
 

@@ -3,7 +3,8 @@
 Each worker owns a fixed share of every job and goes through the jobs in order or in step, without
 waiting for the others; the trainer reads from a worker only while it is not far ahead of the
 slowest, which bounds what the trainer has to hold. When a worker dies, the run that it was at has
-failed, and a new process goes on with the others of its share.
+failed, and a new process goes on with the others of its share. Workers live until the pool is
+closed: a training that is steered, or claims groups one after the other, does not start them anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from multiprocessing.connection import wait
 from pvensemble.errors import ConfigError, TrainingError
 from pvensemble.train.executors.events import Control, Event, Job, SavedAll, Tick
 from pvensemble.train.executors.shared import ControlPage, share
-from pvensemble.train.executors.workers import Death, Setting, WorkerProcess
+from pvensemble.train.executors.workers import Death, Running, Setting, WorkerProcess
 
 TICK_SECONDS = 0.1
 AHEAD = 8
@@ -43,9 +44,11 @@ class Pool:
         kind = "vectorized" if vectorized else "sequential"
         self.one_run_on_cpu = not vectorized
         self.description = f"{kind} on {len(devices)} x {devices[0].partition(':')[0]}"
+        self._setting: Setting | None = None
+        self._idle: dict[int, Running] = {}
 
     def run(self, jobs: list[Job], control: Control) -> Iterator[Event]:
-        """Train the runs of all jobs.
+        """Train the runs of all jobs; workers that have done theirs wait for the next call.
 
         Raises
         ------
@@ -53,22 +56,48 @@ class Pool:
             A worker died before it was at any run; the message names it.
         """
         shares = deal(jobs, len(self._devices), whole=self.vectorized)
-        devices = [d for d, s in zip(self._devices, shares) if s]
-        shares = [s for s in shares if s]
-        shared = {config: share(self._data[config]) for config in {job.data for job in jobs}}
-        page = ControlPage(len(shares))
-        setting = Setting(page, shared, self.vectorized, control.in_step)
+        setting = self._prepare({job.data for job in jobs}, control)
         workers: list[WorkerProcess] = []
         try:
-            for number, (device, portion) in enumerate(zip(devices, shares)):
-                page.reset(number, 0)
-                workers.append(WorkerProcess(number, device, portion, setting))
-            yield from self._events(workers, page, control)
+            for number, (device, portion) in enumerate(zip(self._devices, shares)):
+                if portion:
+                    idle = self._idle.pop(number, None)
+                    workers.append(WorkerProcess(number, device, portion, setting, idle))
+            yield from self._events(workers, setting.page, control)
         finally:
             for worker in workers:
-                worker.close()
-            for fd in (page.fd, *(s.fd for s in shared.values())):
+                if worker.idle:
+                    self._idle[worker.number] = worker.running
+                else:
+                    worker.close()
+
+    def _prepare(self, configs: set, control: Control) -> Setting:
+        """Return what workers share; start anew when that lacks a data set."""
+        setting = self._setting
+        if setting and (setting.in_step != control.in_step or not configs <= {*setting.shared}):
+            self.close()
+        if self._setting is None:
+            shared = {config: share(self._data[config]) for config in configs}
+            page = ControlPage(len(self._devices))
+            self._setting = Setting(page, shared, self.vectorized, control.in_step)
+        page = self._setting.page
+        for number in range(len(self._devices)):
+            page.reset(number, 0)
+        page.publish(control)  # before a waiting worker looks: it was told to stop
+        return self._setting
+
+    def close(self) -> None:
+        """End the workers that wait, and give back what they share."""
+        for running in self._idle.values():
+            running.close()
+        self._idle = {}
+        if self._setting is not None:
+            for fd in (self._setting.page.fd, *(s.fd for s in self._setting.shared.values())):
                 os.close(fd)
+            self._setting = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def _events(
         self, workers: list[WorkerProcess], page: ControlPage, control: Control

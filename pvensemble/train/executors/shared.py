@@ -113,6 +113,10 @@ class WorkerControl(Control):
     def __init__(self, page: ControlPage, worker: int) -> None:
         super().__init__()
         self._numbers, self._own = page.numbers, page.workers[worker]
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin to count where the trainer says."""
         self.done = int(self._own[0])
         self.tick()
 

@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 
 
 def main(argv: list[str]) -> None:
-    """Train the jobs that come through the connection.
+    """Train the jobs that come through the connection, until it is closed.
 
     Parameters
     ----------
@@ -40,18 +41,22 @@ def main(argv: list[str]) -> None:
 
     control = WorkerControl(ControlPage(n_workers, page_fd), number)
     control.in_step = argv[6] == "1"
-    connection.send(SavedAll(control.save))  # what was asked for before, there is nothing to save
     device = torch.device(argv[4])
-    shared, jobs = connection.recv()
-
-    def load(config: DataConfig) -> DeviceData:
-        return DeviceData(attach(shared[config]), device)
-
     with worker_arithmetic(device):
-        for event in train_jobs(jobs, load, control, vectorized=argv[5] == "1"):
-            connection.send(event)
-    connection.send(None)
-    connection.close()
+        while True:
+            try:
+                shared, jobs = connection.recv()
+            except EOFError:  # there is nothing more to do
+                return
+
+            def load(config: DataConfig, shared: Mapping = shared) -> DeviceData:
+                return DeviceData(attach(shared[config]), device)
+
+            control.renew()
+            connection.send(SavedAll(control.save))  # of what was asked before there is nothing
+            for event in train_jobs(jobs, load, control, vectorized=argv[5] == "1"):
+                connection.send(event)
+            connection.send(None)
 
 
 def _end_with_parent() -> None:

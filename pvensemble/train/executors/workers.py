@@ -53,6 +53,29 @@ class Death:
     mistake: bool = False
 
 
+@dataclass(frozen=True)
+class Running:
+    """A worker's process and the connection to it."""
+
+    process: subprocess.Popen
+    connection: Connection
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        self.connection.close()
+        self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
 class WorkerProcess:
     """A process that trains its share of all jobs.
 
@@ -60,16 +83,29 @@ class WorkerProcess:
     ----------
     jobs
         Its share.
+    idle
+        A process that has done what it had to; None to start one.
 
     Attributes
     ----------
+    idle
+        Whether it has done its share.
+    running
+        Its process.
     progress
         Halts of all its jobs up to the last it has reported.
     reported
         Whether it has reported anything.
     """
 
-    def __init__(self, number: int, device: str, jobs: Sequence[Job], setting: Setting) -> None:
+    def __init__(
+        self,
+        number: int,
+        device: str,
+        jobs: Sequence[Job],
+        setting: Setting,
+        idle: Running | None = None,
+    ) -> None:
         self.number, self._device, self._jobs, self._setting = number, device, jobs, setting
         self.progress, self.reported = 0, False
         self._last: dict[tuple[int, int], int] = {}
@@ -83,20 +119,34 @@ class WorkerProcess:
             self._places[job.group] = before, {halt: i for i, halt in enumerate(halts)}
             before += 0 if setting.in_step else len(halts)
             self._last_halts[job.group] = job.schedule.halts[-1]
-        self._start(jobs)
+        if idle is not None and not idle.alive:
+            idle.close()
+            idle = None
+        self._begin(jobs, idle or self._start())
 
-    def _start(self, jobs: Sequence[Job]) -> None:
-        """Start the process with what is left to do of the jobs."""
+    @property
+    def connection(self) -> Connection:
+        """The connection to the process."""
+        return self.running.connection
+
+    def _begin(self, jobs: Sequence[Job], running: Running) -> None:
+        """Let a process do what is left to do of the jobs."""
+        self.running, self.idle = running, False
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # receiving will say so
+            self.connection.send((self._setting.shared, list(jobs)))
+
+    def _start(self) -> Running:
+        """Start a process."""
         page, shared = self._setting.page, self._setting.shared
         ours, theirs = socket.socketpair()
-        self.connection = Connection(ours.detach())
+        connection = Connection(ours.detach())
         fds = [theirs.fileno(), page.fd, *(s.fd for s in shared.values())]
         numbers = self.number, len(page.workers), fds[0], page.fd
         command = [sys.executable, "-m", __package__ + ".worker", *map(str, numbers)]
         modes = self._setting.vectorized, self._setting.in_step
         command += [self._device, *(str(int(mode)) for mode in modes)]
         with _signals_blocked():
-            self.process = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 pass_fds=fds,
@@ -104,8 +154,7 @@ class WorkerProcess:
                 start_new_session=True,  # a Ctrl-C in the terminal reaches the trainer alone
             )
         theirs.close()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # receiving will say so
-            self.connection.send((shared, list(jobs)))
+        return Running(process, connection)
 
     def receive(self) -> Event | Death | None:
         """Return the worker's next event, None when it has done all its jobs."""
@@ -126,6 +175,7 @@ class WorkerProcess:
                     self._ended.add((event.group, position))
         elif isinstance(event, Failed):
             self._ended.add((event.group, event.position))
+        self.idle = event is None
         return event
 
     def blame(self, reason: str) -> list[Failed]:
@@ -165,18 +215,12 @@ class WorkerProcess:
         self._setting.page.reset(self.number, done)
         self.reported = False
         if left:
-            self._start(left)
+            self._begin(left, self._start())
         return bool(left)
 
     def close(self) -> None:
         """End the process."""
-        self.connection.close()
-        self.process.stdin.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.running.close()
 
     def name(self) -> str:
         """Return what the worker is called in messages, with the runs of its share."""
@@ -184,14 +228,14 @@ class WorkerProcess:
         shown = ", ".join(map(str, positions[:6])) + (" …" if len(positions) > 6 else "")
         groups = ", ".join(str(job.group) for job in self._jobs[:6])
         return (
-            f"training worker {self.number} (process {self.process.pid}; runs {shown} of "
+            f"training worker {self.number} (process {self.running.process.pid}; runs {shown} of "
             f"group {groups})"
         )
 
     def _end(self) -> str:
         """Return how the process ended."""
         try:
-            status = self.process.wait(5)
+            status = self.running.process.wait(5)
         except subprocess.TimeoutExpired:
             return "worker closed its connection"
         if status >= 0:
