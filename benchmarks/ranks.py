@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    print(f"machine: {machine()}, load {os.getloadavg()[0]:.1f} before")
+    print(f"machine: {machine()}, load {os.getloadavg()[0]:.1f} before", flush=True)
     found: dict[str, list[dict]] = {name: [] for name in VARIANTS}
     for _ in range(args.repeats):
         for name, n_ranks in VARIANTS.items():

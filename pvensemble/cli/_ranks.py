@@ -37,6 +37,17 @@ def started_by(environment: Mapping[str, str]) -> tuple[int, int]:
     return (rank, size) if size > 1 else (0, 1)
 
 
+def grace_advice(environment: Mapping[str, str]) -> str:
+    """Return what to set so that ranks of Open MPI can keep their states; "" when it is set."""
+    setting = "OMPI_MCA_odls_base_sigkill_timeout"
+    if "OMPI_COMM_WORLD_SIZE" not in environment or setting in environment:
+        return ""
+    return (
+        "Ctrl-C at mpiexec leaves ranks one second, which may be too short to keep their states; "
+        f"{setting}=15 in its environment gives them 15"
+    )
+
+
 def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isdigit() else default
 

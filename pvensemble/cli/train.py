@@ -19,6 +19,7 @@ from pvensemble.cli._ranks import (
     Messages,
     add_join,
     find_ranks,
+    grace_advice,
     guarded,
     share_text,
     started_by,
@@ -197,13 +198,16 @@ def _describe(
     if n_merging:
         print(f"  filters that do the same are merged in {_count(n_merging, 'run')}")
     recording = recording_size(config, specs, args.data)
+    least = "at least " if ranks.shared else ""  # groups are cut once it is known what they cost
     print(
-        f"  recording: {size(recording.bytes_total)} in {recording.n_files:,} files, "
+        f"  recording: {size(recording.bytes_total)} in {least}{recording.n_files:,} files, "
         f"{recording.n_steps:,} recorded steps of {size(recording.bytes_per_step)} -> {path}"
     )
     free = shutil.disk_usage(path.absolute().parent).free
     if recording.bytes_total > free:
         print(f"  warning: only {size(free)} are free there; steps that do not fit are skipped")
+    if ranks.shared and grace_advice(os.environ):
+        print(f"  {grace_advice(os.environ)}")
     sys.stdout.flush()
 
 

@@ -14,7 +14,6 @@ from pvensemble.store.derived import RunsFile, write_runs_csv, write_series
 from pvensemble.store.ensemble import Ensemble, is_group
 from pvensemble.store.files import create_file, sync_directory, unwritable
 from pvensemble.store.group_header import group_header
-from pvensemble.store.group_index import TERMINAL
 from pvensemble.store.group_writer import GroupWriter
 from pvensemble.store.journal import PATIENCE
 from pvensemble.store.manifest import (
@@ -192,9 +191,7 @@ class EnsembleWriter:
         return group
 
     def finish(self) -> None:
-        """Write derived files (``runs.csv``, series) durably and release the groups.
-
-        Series of groups in which others may be writing are left to them.
+        """Write derived files durably (``runs.csv``, series of own groups) and release the groups.
 
         Raises
         ------
@@ -207,7 +204,7 @@ class EnsembleWriter:
         self._open_groups.clear()
         ensemble = Ensemble.open(self.path)
         for group in ensemble.groups:
-            if not (group.name in own or all(s.state in TERMINAL for s in group.index.states)):
+            if group.name not in own:  # somebody else may be writing there
                 continue
             for (layer, kind), steps in group.index.tensors.items():
                 write_series(group.path, layer, kind, steps, sync=True)

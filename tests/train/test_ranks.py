@@ -91,6 +91,7 @@ def test_ranks_train_what_one_process_does(tmp_path, config, n_ranks):
     done = on_ranks(n_ranks, "train", config, "-o", path)
     assert done.returncode == 0, done.stderr
     assert f"over {n_ranks} ranks" in done.stdout
+    assert "OMPI_MCA_odls_base_sigkill_timeout=15 in its environment" in done.stdout
     assert f"{path}: complete 4" in done.stdout
     assert differences(everything(path), whole(tmp_path)) == []
     ensemble = Ensemble.open(path)
