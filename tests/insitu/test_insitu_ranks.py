@@ -144,7 +144,7 @@ def test_ranks_draw_one_picture(tmp_path):
     pipeline = "--insitu=images:every=20,scene=performance,size=640x400"
     done = train_on(2, tmp_path, pipeline, timeout=500)
     assert done.returncode == 0, done.stderr
-    assert "in situ" not in done.stderr
+    assert "switched off" not in done.stderr
     folder = tmp_path / "e.insitu" / "images"
     index = rows(folder / "data.csv")
     assert [row["timestep"] for row in index] == ["0", "20"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -237,3 +238,16 @@ def test_scripts_that_draw_find_a_screen_and_no_display_is_named(tmp_path):
     assert missing.returncode == 2, missing.stderr
     assert "DISPLAY is not set and Xvfb is missing" in missing.stderr
     assert not (tmp_path / "e.pvens").exists()
+
+
+def test_the_example_of_the_documentation_works(tmp_path, repository):
+    text = (repository / "docs" / "insitu.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
+    name = script(tmp_path, "measures.py", example)
+    done = train(tmp_path, "--insitu", f"{name}:p1=5")
+    assert done.returncode == 0, done.stderr
+    assert "in situ" not in done.stderr
+    table = rows(tmp_path / "e.insitu" / "measures" / "measures_000020.csv")
+    curve = Ensemble.open(tmp_path / "e.pvens").curve("validation_accuracy")
+    expected = curve.values[:, list(curve.steps).index(5)]
+    np.testing.assert_allclose([float(row["P1"]) for row in table], expected, atol=1e-5)

@@ -1,0 +1,135 @@
+"""A ParaView that waits for a connection sees the training while it goes on, and can pause it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from insitu_cases import train
+
+from pvensemble.launcher import environment, find_paraview
+from pvensemble.launcher.display import virtual_screen
+from pvensemble.store import Ensemble
+
+WATCHER = '''
+"""What Catalyst > Connect, Extract and Pause do in the window."""
+import json, sys, time
+from pathlib import Path
+from paraview import live, servermanager, simple as pv
+
+port, report = int(sys.argv[1]), Path(sys.argv[2])
+report.with_suffix(".waits").touch()
+link = live.ConnectToCatalyst("localhost", port)
+found = {}
+
+def wait(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        live.ProcessServerNotifications()
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise TimeoutError(condition.__name__)
+
+def sources():
+    manager = link.GetInsituProxyManager()
+    iterator = servermanager.vtkSMProxyIterator()
+    iterator.SetSessionProxyManager(manager)
+    iterator.SetModeToOneGroup()
+    iterator.Begin("sources")
+    names = []
+    while not iterator.IsAtEnd():
+        names.append(iterator.GetKey())
+        iterator.Next()
+    return names if "runs" in names else None
+
+found["sources"] = wait(sources)
+runs = live.ExtractCatalystData(link, "runs")
+
+def last_step():
+    runs.UpdatePipeline()
+    data = servermanager.Fetch(runs)
+    array = data.GetCellData().GetArray("last_step") if data.IsA("vtkPolyData") else None
+    return [array.GetValue(i) for i in range(array.GetNumberOfTuples())] if array else None
+
+def moved(before):
+    def step():
+        now = last_step()
+        return now if now and now != before else None
+    return step
+
+first = wait(moved(None))
+found["steps"] = [first, wait(moved(first))]
+live.PauseCatalyst(link)
+
+def idle(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        live.ProcessServerNotifications()
+        time.sleep(0.02)
+
+idle(5)
+found["paused"] = [max(last_step())]
+idle(4)
+found["paused"].append(max(last_step()))
+live.PauseCatalyst(link, False)
+found["after"] = wait(moved(last_step()))
+report.write_text(json.dumps(found))
+try:
+    idle(120)  # the training goes on and ends
+except Exception:
+    pass
+'''
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.paraview
+@pytest.mark.slow
+def test_a_waiting_paraview_sees_and_pauses_the_training(tmp_path):
+    port, report = free_port(), tmp_path / "report.json"
+    (tmp_path / "watch.py").write_text(WATCHER)
+    command = [find_paraview("pvpython"), tmp_path / "watch.py", port, report]
+    log = tmp_path / "watch.log"
+    with virtual_screen((800, 600)) as screen, log.open("w") as sink:
+        watcher = subprocess.Popen(
+            [str(word) for word in command],
+            env={**environment(), **screen},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+        )
+        try:
+            wait_for(report.with_suffix(".waits"))
+            time.sleep(1)
+            pipeline = f"live:every=5,port={port}"
+            done = train(tmp_path, "--set", "steps=1500", "--insitu", pipeline, timeout=300)
+        finally:
+            watcher.kill()
+            watcher.wait()
+    assert done.returncode == 0, done.stderr
+    assert report.exists(), log.read_text()
+    found = json.loads(report.read_text())
+    assert found["sources"] == ["runs", "tensors"]
+    first, second = found["steps"]
+    assert len(first) == len(second) == 4
+    assert max(first) < max(second)
+    assert found["paused"][0] == found["paused"][1] < 1500
+    assert max(found["after"]) > max(second)
+    assert int(Ensemble.open(tmp_path / "e.pvens").curve("train_loss").steps[-1]) == 1500
+
+
+def wait_for(file: Path, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not file.exists():
+        assert time.monotonic() < end, f"{file.name} did not come"
+        time.sleep(0.1)
