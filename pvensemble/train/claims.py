@@ -20,8 +20,8 @@ def claims(plan: Plan, standing: Standing, size: int) -> Iterator[list[GroupOutp
     its state, or dies. So what a dead process leaves is taken by whoever comes next, from the
     last checkpoint.
 
-    An executor in this process takes one group at a time. One with worker processes, which
-    wait for each other at the end of every claim, takes a fair part of what is left: the fewer
+    An executor in this process takes one group at a time. One with worker processes waits for the
+    slowest of them at the end of every claim, so it takes a fair part of what is left: the fewer
     groups there are, the smaller it is, so that all processes end together.
     """
     executor = plan.task.executor
