@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pvensemble.errors import GroupBusyError
-from pvensemble.train.group_output import GroupOutput
 from pvensemble.train.plan import Plan
 from pvensemble.train.standing import Standing
+from pvensemble.train.steered_output import SteeredOutput
 
 MOST_GROUPS = 256
 """A process holds the index of each group open that it has claimed."""
 
 
-def claims(plan: Plan, standing: Standing, size: int) -> Iterator[list[GroupOutput]]:
+def claims(plan: Plan, standing: Standing, size: int) -> Iterator[list[SteeredOutput]]:
     """Yield groups to train next, until nothing is left that nobody trains.
 
     A group is claimed by the lock on its index: it is released when its process has done it, keeps
@@ -32,7 +32,7 @@ def claims(plan: Plan, standing: Standing, size: int) -> Iterator[list[GroupOutp
         standing.refresh()
         left = [group for group in standing.left() if group.name not in taken]
         wanted = portion * sum(standing.cost(group) for group in left)
-        claim: list[GroupOutput] = []
+        claim: list[SteeredOutput] = []
         cost, n_runs = 0.0, 0
         for group in left:
             try:

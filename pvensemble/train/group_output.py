@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
 
 from pvensemble import schema
 from pvensemble.errors import CorruptFileError
-from pvensemble.store import Acknowledgement, BackgroundWriter, GroupWriter
+from pvensemble.store import BackgroundWriter, GroupWriter
 from pvensemble.train.assembly import Assembly, Stop
-from pvensemble.train.checkpoint import network_of, pack, states_of, unpack
+from pvensemble.train.checkpoint import pack, states_of, unpack
 from pvensemble.train.executors.events import (
     Diverged,
     Failed,
@@ -136,12 +135,6 @@ class GroupOutput:
         """Recorded steps whose tensors were not stored, and why."""
         return self._skipped + (self._background.skipped if self._background else [])
 
-    @property
-    def next_step(self) -> int:
-        """First step that no run of the group has measured."""
-        steps = [min(s.step, self.job.schedule.steps) for s in self.job.states.values()]
-        return max(self._assembly.reached, *steps, 0)
-
     def start(self, positions: tuple[int, ...]) -> None:
         """Note that runs began; without any, store what a killed trainer left complete."""
         if self._background is None:
@@ -232,62 +225,11 @@ class GroupOutput:
                 self.writer.close()
                 self._held = False
 
-    # -- steering: no run is at work ------------------------------------------------------------
-
     def hold(self) -> None:
         """After the executor was stopped: let the job be what is left to train."""
         self.job.states = {**self.job.states, **self.recall()}
         self._begun.clear()
         self._set_positions()
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Keep the group open for writing within a ``with``, also before its runs start."""
-        closed, held = self._background is None, self._held
-        if closed:
-            self.start(())
-        try:
-            yield
-        finally:
-            if closed:
-                self.close(release=not held)
-
-    def stop_runs(self, positions: Sequence[int], reason: str) -> dict[int, int]:
-        """End runs; return the steps at which they are, by position."""
-        steps = {p: self.job.states[p].step if p in self.job.states else 0 for p in positions}
-        for position in self.job.states.keys() & steps.keys():
-            network = network_of(self.job.states[position], self.job.parameters)
-            if network is not None:
-                self._assembly.keep_network(position, network)
-        self._changed = True
-        self.write_checkpoint()
-        for position, step in steps.items():
-            self._set([position], schema.PRUNED, step, reason)
-        self._background.flush()
-        self._drop(positions, repeat=True)
-        self._set_positions()
-        self._commit_all()
-        return steps
-
-    def change(self, job: Job, images: np.ndarray | None) -> None:
-        """Go on with a job that records something else.
-
-        Parameters
-        ----------
-        images
-            As of the class, for the kinds that are recorded now.
-        """
-        self.job = job
-        self._assembly.change(job.earlier[-1], job.schedule.stops)
-        self._changed = True
-        self._background.max_pending = self._most_pending()
-        if self._images is None and not self.writer.has_images:
-            self._images = images
-
-    def acknowledge(self, said: Acknowledgement) -> None:
-        """Store what became of a request; it is durable on return, unless the disk is full."""
-        self._background.acknowledge(said)
-        self._background.flush()
 
     # -- private -------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from pvensemble.store.journal import PATIENCE
 from pvensemble.train.changes import changed_job, changed_record
 from pvensemble.train.config import RecordConfig, RunSpec, SessionConfig, TrainConfig
 from pvensemble.train.executors.events import Job
-from pvensemble.train.group_output import GroupOutput
 from pvensemble.train.native.choice import EngineChoice
 from pvensemble.train.observer import Observer, observed
 from pvensemble.train.preparation import (
@@ -24,6 +23,7 @@ from pvensemble.train.preparation import (
 )
 from pvensemble.train.provenance import hyper_parameters, session_infos
 from pvensemble.train.search import group_runs
+from pvensemble.train.steered_output import SteeredOutput
 
 GLANCE = 0.05
 """Seconds to wait for who only looks whether a group is written."""
@@ -65,7 +65,7 @@ class Opener:
         self._specs: list[Sequence[RunSpec]] = []
         self._records: list[RecordConfig] = []
 
-    def open(self, members: Members) -> GroupOutput:
+    def open(self, members: Members) -> SteeredOutput:
         """Return the output of a group; what was changed of its recording holds.
 
         Raises
@@ -86,7 +86,7 @@ class Opener:
                 wanted, record = self._wanted(number, said.recording, f"request {said.request}")
                 job, self._records[number] = changed_job(job, wanted, said.step), record
         images = shown_images(self._config(number), job, self._data)
-        return GroupOutput(
+        return SteeredOutput(
             observed(job, self.observer),
             writer,
             self.writer.open_group,
@@ -104,7 +104,7 @@ class Opener:
         with create_group(self.writer, job, members.specs) as group:
             return replace(members, name=group.name)
 
-    def add(self, specs: Sequence[RunSpec]) -> list[GroupOutput]:
+    def add(self, specs: Sequence[RunSpec]) -> list[SteeredOutput]:
         """Return the outputs of new groups for runs that the ensemble does not have.
 
         Raises
@@ -125,7 +125,7 @@ class Opener:
         extended = replace(self.config, sessions=(*self.config.sessions, session))
         self.writer.announce(session_infos(extended), hyper_parameters(extended))
 
-    def wanted(self, output: GroupOutput, recording: Mapping, where: str) -> Job:
+    def wanted(self, output: SteeredOutput, recording: Mapping, where: str) -> Job:
         """Return the job that a group would have if it had been recorded so from the beginning.
 
         Raises
@@ -135,7 +135,7 @@ class Opener:
         """
         return self._wanted(output.job.group, recording, where)[0]
 
-    def change(self, output: GroupOutput, recording: Mapping, step: int, where: str) -> None:
+    def change(self, output: SteeredOutput, recording: Mapping, step: int, where: str) -> None:
         """Change what is recorded of a group from a step on."""
         number = output.job.group
         wanted, record = self._wanted(number, recording, where)

@@ -14,9 +14,9 @@ from pvensemble.schema import LOCK_FILE
 from pvensemble.store import locked_file
 from pvensemble.store.manifest import check_new_path, data_directory
 from pvensemble.train.claims import claims
-from pvensemble.train.group_output import GroupOutput
 from pvensemble.train.plan import Plan, Task, begin, join
 from pvensemble.train.standing import Standing
+from pvensemble.train.steered_output import SteeredOutput
 
 CREATION_SECONDS = 600.0
 """Creating all groups of an ensemble takes no longer."""
@@ -54,7 +54,7 @@ class Ranks:
         """Create or open the ensemble."""
         return begin(task)
 
-    def claims(self, plan: Plan, standing: Standing | None) -> Iterator[list[GroupOutput]]:
+    def claims(self, plan: Plan, standing: Standing | None) -> Iterator[list[SteeredOutput]]:
         """Yield groups to train next."""
         yield [plan.opener.open(group) for group in plan.groups]
 
@@ -107,7 +107,7 @@ class Joined(Ranks):
             plan.create_groups()
         return join(task, len(plan.groups))
 
-    def claims(self, plan: Plan, standing: Standing | None) -> Iterator[list[GroupOutput]]:
+    def claims(self, plan: Plan, standing: Standing | None) -> Iterator[list[SteeredOutput]]:
         """Yield groups to train next."""
         return claims(plan, standing, self.size)
 

@@ -25,8 +25,8 @@ from pvensemble.store.steering import (
 )
 from pvensemble.store.steering_text import recording_text, runs_text
 from pvensemble.train.added import added_session, added_specs, session_name
-from pvensemble.train.group_output import GroupOutput
 from pvensemble.train.opening import Opener
+from pvensemble.train.steered_output import SteeredOutput
 
 LOOK_SECONDS = 1.0
 
@@ -62,8 +62,8 @@ class Steering:
         return not self._seen.issuperset(request_numbers(self._directory))
 
     def apply(
-        self, outputs: Sequence[GroupOutput], say: Callable[[str], None]
-    ) -> list[GroupOutput]:
+        self, outputs: Sequence[SteeredOutput], say: Callable[[str], None]
+    ) -> list[SteeredOutput]:
         """Do what is asked of some groups and acknowledge it; return groups that were added.
 
         Requests that were acknowledged before are left alone.
@@ -78,7 +78,7 @@ class Steering:
         self._say = say
         requests = read_requests(self._directory)
         self._seen.update(request.number for request in requests)
-        added: list[GroupOutput] = []
+        added: list[SteeredOutput] = []
         for place, request in enumerate(requests):
             ensemble = Ensemble.open(self._opener.writer.path)
             if _concerns_groups(request, ensemble):
@@ -94,7 +94,7 @@ class Steering:
 
     # -- requests that concern groups of their own ---------------------------------------------
 
-    def _steer(self, request: Request, output: GroupOutput, ensemble: Ensemble) -> None:
+    def _steer(self, request: Request, output: SteeredOutput, ensemble: Ensemble) -> None:
         """Let a group do its part of a request, unless it has."""
         if request.number in {said.request for said in output.writer.acknowledged}:
             return
@@ -110,7 +110,7 @@ class Steering:
         elif output.job.positions:
             self._record(request, output)
 
-    def _stop(self, request: Request, output: GroupOutput, runs: dict[int, int]) -> None:
+    def _stop(self, request: Request, output: SteeredOutput, runs: dict[int, int]) -> None:
         """Stop runs, given as position to index."""
         left = set(output.job.positions)
         going_on = (schema.WAITING, schema.RUNNING)
@@ -127,7 +127,7 @@ class Steering:
             outcome = ACCEPTED if active else REFUSED
             self._acknowledge(output, request, outcome, "; ".join(said))
 
-    def _record(self, request: Request, output: GroupOutput) -> None:
+    def _record(self, request: Request, output: SteeredOutput) -> None:
         """Change what is recorded of a group, or say why not."""
         where = f"request {request.number}"
         try:
@@ -157,13 +157,13 @@ class Steering:
 
     # -- requests that any process may deal with, but only one ---------------------------------
 
-    def _answer(self, request: Request, outputs: Sequence[GroupOutput]) -> list[GroupOutput]:
+    def _answer(self, request: Request, outputs: Sequence[SteeredOutput]) -> list[SteeredOutput]:
         """Add runs, or refuse what nobody can do."""
         with exclusive(self._directory) as alone:
             ensemble = Ensemble.open(self._opener.writer.path)
             if not alone or acknowledged_by(ensemble, request.number):
                 return []
-            added: list[GroupOutput] = []
+            added: list[SteeredOutput] = []
             outcome, text = REFUSED, _refusal(request, ensemble)
             if request.action == "record":
                 outcome, text = ACCEPTED, "every run has ended; it holds for runs that are added"
@@ -183,7 +183,7 @@ class Steering:
         if self._opener.observer is not None:
             raise ConfigError("not while the training is watched in situ; it can only stop runs")
 
-    def _add(self, request: Request, ensemble: Ensemble) -> list[GroupOutput]:
+    def _add(self, request: Request, ensemble: Ensemble) -> list[SteeredOutput]:
         self._check_observer()
         config = self._opener.config
         known = {run.run_id for group in ensemble.groups for run in group.index.runs}
@@ -192,7 +192,7 @@ class Steering:
         return self._opener.add(specs)
 
     def _acknowledge(
-        self, output: GroupOutput, request: Request, outcome: str, text: str, **more: object
+        self, output: SteeredOutput, request: Request, outcome: str, text: str, **more: object
     ) -> None:
         when = round(time.time(), 3)
         output.acknowledge(Acknowledgement(request.number, outcome, text, when, **more))
@@ -218,7 +218,7 @@ def _refusal(request: Request, ensemble: Ensemble) -> str:
     return request.problem
 
 
-def _addition(request: Request, added: Sequence[GroupOutput]) -> str:
+def _addition(request: Request, added: Sequence[SteeredOutput]) -> str:
     n_runs = sum(len(output.states) for output in added)
     runs = "1 run" if n_runs == 1 else f"{n_runs:,} runs"
     return f"{runs} added as session {session_name(request.number)!r}"

@@ -23,9 +23,9 @@ from pvensemble.train.executors.events import (
     SavedAll,
     Started,
 )
-from pvensemble.train.group_output import GroupOutput
 from pvensemble.train.progress import Progress, Speed
 from pvensemble.train.standing import Standing, Tally
+from pvensemble.train.steered_output import SteeredOutput
 from pvensemble.train.steering import Steering
 
 log = logging.getLogger(__name__)
@@ -98,8 +98,8 @@ class Training:
         self._on_progress, self._stop, self._standing = on_progress, stop, standing
         self._in_step, self._steering, self._notes = in_step, steering, notes
         self._stopped = False
-        self._outputs: list[GroupOutput] = []
-        self._open: dict[int, GroupOutput] = {}
+        self._outputs: list[SteeredOutput] = []
+        self._open: dict[int, SteeredOutput] = {}
         self._control = Control(self._watch, self._recall)
         self._done_earlier = 0
         self._begin = time.monotonic()
@@ -120,7 +120,7 @@ class Training:
         """Whether it was asked to stop."""
         return self._stopped
 
-    def run(self, executor, outputs: Sequence[GroupOutput]) -> None:
+    def run(self, executor, outputs: Sequence[SteeredOutput]) -> None:
         """Train what is left of some groups; what was reported is stored, whatever happens."""
         self._outputs += outputs
         self._open = {o.job.group: o for o in outputs if not o.done}
@@ -200,7 +200,7 @@ class Training:
                 if output.done:
                     self._close(output)
 
-    def _close(self, output: GroupOutput) -> None:
+    def _close(self, output: SteeredOutput) -> None:
         del self._open[output.job.group]
         try:
             output.close()
