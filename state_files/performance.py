@@ -45,7 +45,7 @@ def add_pipeline(scene, path, groups):
     scene.sources = {
         **shared,
         "parallel_coordinates": pv.ParallelCoordinates(
-            registrationName="Parallel Coordinates", Input=chosen
+            registrationName="Parallel Coordinates", Input=chosen, FollowTime=0
         ),
         "heat_map": pv.PerformanceHeatMap(registrationName="Performance Heat Map", Input=chosen),
         "graph": pv.LossAccuracyGraph(registrationName="Loss-Accuracy Graph", Input=chosen),

@@ -65,7 +65,7 @@ def add_pipeline(scene, path, groups, layer):
             registrationName="Correlation (last picked)", Runs=low_high[-1], **of_layer
         ),
         "parallel_coordinates": pv.ParallelCoordinates(
-            registrationName="Parallel Coordinates", Input=runs
+            registrationName="Parallel Coordinates", Input=runs, FollowTime=0
         ),
         "run_similarity": pv.RunSimilarity(registrationName="Run Similarity", **of_layer),
     }

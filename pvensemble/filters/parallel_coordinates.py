@@ -57,6 +57,7 @@ class ParallelCoordinates(EnsembleAlgorithm):
         self._label_size = 3.6
         self._density_above = 3000
         self._runs = ""
+        self._follow_time = True
         self._placed: tuple | None = None
 
     def SetAxes(self, text: str) -> None:
@@ -99,12 +100,15 @@ class ParallelCoordinates(EnsembleAlgorithm):
         """Runs that are drawn as lines, ``0-4,9``; empty for all."""
         self._set("runs", text or "")
 
+    def SetFollowTime(self, follow: bool) -> None:
+        """Give lines the metrics at the present step as columns."""
+        self._set("follow_time", bool(follow))
+
     def RequestInformation(self, _request, _inInfo, outInfo) -> int:
-        present = any(getattr(a, "measures_the_present", False) for a in upstream(self))
-        if not (self._axes.strip() or present):
+        if not self._shows_the_present():
             # Hyper-parameters and measures do not depend on time, nor do axes and density then:
             # ParaView neither asks for them nor looks at them again when it moves.
-            for port in (1, 2):
+            for port in (1, 2) if self._follow_time else (0, 1, 2):
                 publish_time_steps(outInfo.GetInformationObject(port), [])
         # Without an extent nothing is drawn of an image.
         extent = (0, IMAGE_COLUMNS - 1, 0, IMAGE_ROWS - 1, 0, 0)
@@ -119,6 +123,9 @@ class ParallelCoordinates(EnsembleAlgorithm):
         is_dense = runs.n_runs > self._density_above
         lines = self.output(outInfo, 0)
         write_lines(lines, runs, layout, self._drawn(runs, layout, is_dense))
+        if not (self._follow_time or self._shows_the_present()):
+            for metric in runs.metric_names:
+                lines.GetCellData().RemoveArray(metric)  # of whatever step was asked for last
         add_fields(lines, axes)
         self.report(0.5, "Axes")
         self.output(outInfo, 1).ShallowCopy(axes)
@@ -128,6 +135,11 @@ class ParallelCoordinates(EnsembleAlgorithm):
         if is_dense and len(layout.axes) > 1:
             write_density(image, layout)
         return 1
+
+    def _shows_the_present(self) -> bool:
+        """Whether an axis may stand for a column that depends on the step."""
+        present = any(getattr(a, "measures_the_present", False) for a in upstream(self))
+        return present or bool(self._axes.strip())
 
     def _place(self, runs: RunsData) -> tuple[AxesLayout, vtkPolyData]:
         """Place and draw the axes, or return those of before: most columns stay with time."""

@@ -64,6 +64,12 @@ def drawn_runs(which):
             companions, at most 500).""",
             low=0,
         ),
+        checkbox(
+            "FollowTime",
+            True,
+            """Give the lines the metrics at the present step, to colour them by. Without, and
+            while Axes is empty, moving the time leaves the lines as they are, which is faster.""",
+        ),
     ),
     group(
         "Size",

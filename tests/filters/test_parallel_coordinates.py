@@ -245,6 +245,21 @@ def test_lines_have_the_columns_of_the_step_while_the_axes_stay():
     assert tops == [50, 100]
 
 
+def test_lines_that_do_not_follow_time_have_no_columns_of_a_step():
+    source, plot = StepSource(), ParallelCoordinates()
+    plot.SetInputConnection(source.GetOutputPort())
+    plot.SetFollowTime(False)
+    for axes, steps in (("", []), ("validation_accuracy", [0, 50, 100])):
+        plot.SetAxes(axes)
+        lines = run(plot, time=50)
+        assert published_time_steps(plot.GetExecutive().GetOutputInformation(0)) == steps
+        assert lines.GetCellData().HasArray("validation_accuracy") == bool(axes)
+        assert lines.GetCellData().HasArray("P1")
+    plot.SetFollowTime(True)
+    plot.SetAxes("")
+    assert run(plot, time=50).GetCellData().HasArray("validation_accuracy")
+
+
 def test_lines_follow_values_that_are_written_into_a_column():
     plot, runs = ParallelCoordinates(), paper_runs()
     before = cell_points(outputs(plot, runs)[0], 120)[2, 1]

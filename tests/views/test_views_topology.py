@@ -108,7 +108,7 @@ def test_filters_are_marked_wherever_their_run_is_shown(found):
 
 
 def test_what_does_not_depend_on_time_is_left_alone_when_it_moves(found):
-    assert found["updated later"] == ["correlation_first 1", "parallel_coordinates 0"]
+    assert found["updated later"] == ["correlation_first 1"]
 
 
 def test_the_same_filters_are_marked_when_clusters_order_them_otherwise(found):
