@@ -17,7 +17,7 @@ PVBATCH = ("pvbatch", "--sym", "--", "train")
 
 
 @pytest.mark.paraview
-def test_trains_inside_pvbatch_as_in_plain_python(tmp_path):
+def test_trains_inside_pvbatch_as_in_plain_python(tmp_path, plain):
     script(tmp_path, "failing.py", FAILING)
     name = script(tmp_path, "probe.py", PROBE)
     arguments = ["--insitu", "extracts", "--insitu", f"{name}:every=4", "--insitu", "failing.py"]
@@ -31,10 +31,7 @@ def test_trains_inside_pvbatch_as_in_plain_python(tmp_path):
     assert [f["step"] for f in seen(tmp_path)] == [0, 4, 8, 12, 16, 20]
     index = rows(tmp_path / "e.insitu" / "extracts" / "data.csv")
     assert [int(row["timestep"]) for row in index] == [0, 10, 20]
-    (tmp_path / "plain").mkdir()
-    assert train(tmp_path / "plain").returncode == 0
-    there, here = everything(tmp_path / "plain" / "e.pvens"), everything(tmp_path / "e.pvens")
-    assert differences(there, here) == []
+    assert differences(everything(tmp_path / "e.pvens"), plain) == []
 
 
 @pytest.mark.paraview

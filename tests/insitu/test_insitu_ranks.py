@@ -94,7 +94,7 @@ def alone(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("n", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_ranks_run_pipelines_together_and_share_what_they_hold(tmp_path, alone, n):
     name = script(tmp_path, "probe.py", PROBE)
     off = script(tmp_path, "one_fails.py", "WAIT = False" + ONE_FAILS)
@@ -127,6 +127,7 @@ def test_ranks_run_pipelines_together_and_share_what_they_hold(tmp_path, alone, 
         np.testing.assert_array_equal(*(stored[key] for stored in both))
 
 
+@pytest.mark.slow
 def test_a_rank_that_fails_alone_in_the_midst_of_a_pipeline_ends_the_job(tmp_path):
     name = script(tmp_path, "one_fails.py", "WAIT = True" + ONE_FAILS)
     done = train_on(2, tmp_path, "--insitu", name)
@@ -154,6 +155,7 @@ def test_ranks_draw_one_picture(tmp_path):
     assert {p.suffix for p in folder.iterdir()} == {".png", ".csv"}
 
 
+@pytest.mark.slow
 def test_plain_python_under_mpiexec(tmp_path):
     done = train_on(2, tmp_path, "--insitu", "extracts", program=("train",))
     assert done.returncode == 0, done.stderr
