@@ -127,6 +127,8 @@ from pvensemble.train.executors.events import Report
 handle = training.Training._handle
 def die(self, event):
     handle(self, event)
+    if rank == 0 and isinstance(event, Report):
+        time.sleep(0.2)  # or it takes over the dead rank's group before the job ends
     if rank == 1 and isinstance(event, Report) and event.stop == 160:
         time.sleep(0.5)  # the store writes while training goes on
         os.kill(os.getpid(), signal.SIGKILL)
