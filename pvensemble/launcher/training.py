@@ -40,7 +40,7 @@ def training_variables() -> dict[str, str]:
     if spec is None or not spec.origin:
         raise ConfigError("training needs PyTorch: pip install 'pvensemble[train]'")
     folder = Path(spec.origin).resolve().parent.parent
-    if holds_vtk(folder):
+    if holds_vtk(folder) and not (folder / "paraview").is_dir():  # else the VTK is ParaView's own
         raise ConfigError(
             f"{folder} holds torch and PyPI's vtk, which would crash ParaView in one process: "
             "pip uninstall vtk, or install pvensemble[train] in an environment without it"

@@ -62,3 +62,5 @@ def test_torch_beside_another_vtk_is_refused(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     with pytest.raises(ConfigError, match="holds torch and PyPI's vtk, which would crash"):
         training.training_variables()
+    (tmp_path / "paraview").mkdir()  # a distribution's: ParaView, its VTK and torch side by side
+    assert training.training_variables()[training.PATH_VARIABLE] == str(tmp_path)
