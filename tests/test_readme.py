@@ -22,7 +22,7 @@ ELSEWHERE = {
     ),
     "pvensemble paraview --scene weights demo/digits.pvens": "tests/gui/test_gui_weights.py",
     "mpiexec -n 4 pvensemble train mnist --data DIR -o big.pvens": "tests/train/test_ranks.py",
-    "mpiexec -n 4 pvensemble pvbatch --sym -- train mnist --data DIR -o s.pvens --insitu extracts": (
+    "mpiexec -n 4 pvensemble pvbatch --sym -- train mnist --data DIR --insitu extracts": (
         "tests/insitu/test_insitu_ranks.py"
     ),
     "pvensemble pvserver": "tests/plugins/test_server.py",
