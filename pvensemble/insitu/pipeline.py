@@ -85,9 +85,9 @@ def _parse(text: str) -> Pipeline:
     options = {key: values.get(key, default) for key, (default, _) in known.items()}
     output = Path(values["output"]) if "output" in values else None
     trigger = _trigger(name, values)
-    if _flag(name, values, "tensors", default=False) and trigger.every is None:
-        raise ConfigError(f"--insitu {name}: tensors=yes needs every=N: it says at which steps")
     tensors = _flag(name, values, "tensors", default=False)
+    if tensors and trigger.every is None:
+        raise ConfigError(f"--insitu {name}: tensors=yes needs every=N: it says at which steps")
     return Pipeline(path.stem, path.absolute(), options, trigger, tensors, output, script.draws)
 
 

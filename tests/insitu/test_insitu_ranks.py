@@ -98,7 +98,8 @@ def alone(tmp_path_factory) -> Path:
 def test_ranks_run_pipelines_together_and_share_what_they_hold(tmp_path, alone, n):
     name = script(tmp_path, "probe.py", PROBE)
     off = script(tmp_path, "one_fails.py", "WAIT = False" + ONE_FAILS)
-    arguments = [f"{name}:every=5,tensors=yes", "extracts:every=5", off]
+    plots = "extracts:every=5,plots=ParallelCoordinates"  # all ranks have to update a plot
+    arguments = [f"{name}:every=5,tensors=yes", plots, off]
     done = train_on(n, tmp_path, *(f"--insitu={text}" for text in arguments))
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stderr.splitlines() if "in situ" in line] == [
@@ -119,6 +120,7 @@ def test_ranks_run_pipelines_together_and_share_what_they_hold(tmp_path, alone, 
     assert len(there) == 5
     folder = tmp_path / "e.insitu" / "extracts"
     for row in rows(folder / "data.csv"):
+        assert (folder / row["FILE_ParallelCoordinates"]).stat().st_size > 0
         table = rows(folder / row["FILE_table"])
         loss = ensemble.curve("train_loss").values[:, int(row["timestep"])]
         assert [r["train_loss"] for r in table] == [cell_text(v) for v in loss]

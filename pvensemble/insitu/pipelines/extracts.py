@@ -33,6 +33,7 @@ index = CinemaIndex(chosen.output)
 
 def catalyst_execute(info):
     data = updated(runs, info.time)
+    drawn = {name: updated(plot, info.time) for name, plot in plots.items()}  # by all ranks
     if data.GetNumberOfCells() == 0:
         return  # another rank holds the table
     files = {}
@@ -43,10 +44,8 @@ def catalyst_execute(info):
         files["FILE_table"] = chosen.output / f"runs_{info.timestep:06d}.csv"
         with replaced(files["FILE_table"]) as beside:
             beside.write_text(csv_text(RunsData(data).columns), encoding="utf-8")
-    for name, plot in plots.items():
-        files[f"FILE_{name}"] = write_vtp(
-            updated(plot, info.time), f"{name}_{info.timestep:06d}.vtp"
-        )
+    for name, plot in drawn.items():
+        files[f"FILE_{name}"] = write_vtp(plot, f"{name}_{info.timestep:06d}.vtp")
     index.add(info.timestep, files)
 
 
