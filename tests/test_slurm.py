@@ -10,27 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from small_network import NETWORK
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "scripts" / "slurm"
-TOML = """
+TOML = f"""
 name = "tiny"
 steps = 3000
-[data]
-source = "digits"
-train = 200
-validation = 60
-test = 40
-[model]
-name = "lenet"
-conv1 = 4
-conv2 = 6
-fc1 = 16
-kernel = 3
-padding = 1
-[train]
-batch_size = 16
-[evaluate]
+{NETWORK}[evaluate]
 every = 500
 [record]
 every = 500

@@ -8,29 +8,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-TOML = """
+from small_network import NETWORK
+
+TOML = f"""
 name = "small"
 steps = 20
 seed = 3
-
-[data]
-source = "digits"
-train = 200
-validation = 60
-test = 40
-split_seed = 0
-
-[model]
-name = "lenet"
-conv1 = 4
-conv2 = 6
-fc1 = 16
-kernel = 3
-padding = 1
-
-[train]
-batch_size = 16
-
+{NETWORK}
 [evaluate]
 every = 5
 size = 50

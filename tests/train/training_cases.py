@@ -5,33 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from small_network import NETWORK
 
 from pvensemble.store import Ensemble
 from pvensemble.train.config import load_config
 
-TOML = """
+TOML = f"""
 name = "tiny"
 steps = 12
 seed = 3
-
-[data]
-source = "digits"
-train = 200
-validation = 60
-test = 40
-split_seed = 0
-
-[model]
-name = "lenet"
-conv1 = 4
-conv2 = 6
-fc1 = 16
-kernel = 3
-padding = 1
-
-[train]
-batch_size = 16
-weight_decay = 5e-4
+{NETWORK}weight_decay = 5e-4
 bias_lr_multiplier = 2.0
 
 [evaluate]
