@@ -8,6 +8,7 @@ from paraview import catalyst
 from paraview import simple as pv
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
+from pvensemble.errors import OptionError
 from pvensemble.insitu.cinema import CinemaIndex, replaced
 from pvensemble.insitu.settings import settings
 from pvensemble.store.table import csv_text
@@ -19,7 +20,12 @@ OPTIONS = {
 }
 DRAWS = False
 
+ALLOWED = {"write": ("vtp", "csv"), "plots": ("ParallelCoordinates", "LossAccuracyGraph")}
+
 chosen = settings()
+for key, names in ALLOWED.items():
+    if not {*filter(None, chosen[key].split(","))} <= {*names}:
+        raise OptionError(f"{key}: got {chosen[key]!r}, allowed: any of {', '.join(names)}")
 options = catalyst.Options()
 runs = pv.TrivialProducer(registrationName="runs")
 measures = pv.PerformanceMeasures(registrationName="measures", Input=runs)
