@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from training_cases import TOML, differences, everything, tiny_config
+from training_cases import TOML, differences, everything, run_python, tiny_config
 
 from pvensemble import schema
 from pvensemble.errors import ConfigError
@@ -203,10 +200,8 @@ def test_batch_norm_of_a_users_own_network_is_merged_and_resumed(tmp_path, monke
 PROGRAM = """
 import os
 import signal
-import sys
 import time
 from pathlib import Path
-sys.path.insert(0, {tests!r})
 from test_merging_runs import MIXED
 from training_cases import tiny_config
 from pvensemble.store import Ensemble
@@ -232,9 +227,8 @@ def test_killed_and_resumed_has_every_merge_once(tmp_path):
     config = tiny_config(tmp_path, "steps=90", toml=MIXED)
     whole, path = tmp_path / "whole.pvens", tmp_path / "killed.pvens"
     train(config, whole, workers=0)
-    program = PROGRAM.format(tests=str(Path(__file__).parent), directory=str(tmp_path))
-    ended = subprocess.run([sys.executable, "-c", program], timeout=120)
-    assert ended.returncode == -signal.SIGKILL
+    ended = run_python(PROGRAM.format(directory=str(tmp_path)))
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
     seen = Ensemble.open(path)
     assert 12 < len(seen.recorded_steps) < 31
     train(config, path, workers=0, resume=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from training_cases import TOML, differences, everything, tiny_config
+from training_cases import TOML, differences, everything, run_python, tiny_config
 
 from pvensemble.errors import ConfigError, StoreError
 from pvensemble.store import Ensemble
@@ -125,10 +123,8 @@ def test_resume_does_not_mind_comments(tmp_path):
 PROGRAM = """
 import os
 import signal
-import sys
 import time
 from pathlib import Path
-sys.path.insert(0, {tests!r})
 from training_cases import tiny_config
 from pvensemble.store import Ensemble
 from pvensemble.train import training
@@ -167,11 +163,11 @@ def test_killed_and_resumed_is_unbroken(tmp_path):
     """
     config = tiny_config(tmp_path, "steps=160", "record.every=10", "evaluate.every=10")
     train(config, tmp_path / "whole.pvens", workers=0)
-    program = PROGRAM.format(tests=str(Path(__file__).parent), directory=str(tmp_path))
+    program = PROGRAM.format(directory=str(tmp_path))
     path = tmp_path / "killed.pvens"
     for _ in range(2):
-        ended = subprocess.run([sys.executable, "-c", program], timeout=120)
-        assert ended.returncode == -signal.SIGKILL
+        ended = run_python(program)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
         workers = (tmp_path / "workers.txt").read_text().split()
         assert workers
         deadline = time.monotonic() + 60

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,18 @@ def tiny_config(directory: Path, *overrides: str, toml: str = TOML):
     file = directory / "tiny.toml"
     file.write_text(toml)
     return load_config(file, overrides)
+
+
+def run_python(program: str, timeout: float = 120) -> subprocess.CompletedProcess:
+    """Run a program that may import what the tests import, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def everything(path: Path) -> dict[str, np.ndarray]:
