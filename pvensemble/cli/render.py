@@ -81,12 +81,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) == 2 and all(p.isdecimal() for p in parts):
-        width, height = (int(p) for p in parts)
-        if 300 <= width <= 16384 and 200 <= height <= 16384:
-            return width, height
-    raise argparse.ArgumentTypeError(f"got {text!r}, expected WxH like 1920x1200 (300x200 or more)")
+    from pvensemble.launcher.pictures import SIZES, picture_size
+
+    size = picture_size(text)
+    if size is None:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected {SIZES}")
+    return size
 
 
 def _positive(text: str) -> int:

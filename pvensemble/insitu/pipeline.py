@@ -8,11 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvensemble.errors import ConfigError, did_you_mean
+from pvensemble.insitu.options import Option
 from pvensemble.insitu.script import read_script
-from pvensemble.insitu.trigger import KEYS, Trigger
+from pvensemble.insitu.trigger import Trigger
 
 SHIPPED = Path(__file__).parent / "pipelines"
-GENERAL = (*KEYS, "tensors", "output")
+_FLAG = Option("", rule=("one of", "yes", "no"))
+GENERAL = {
+    "every": Option("", rule=("whole number", 1)),
+    "seconds": Option("", rule=("number above", 0)),
+    "when": Option(""),
+    "first": _FLAG,
+    "last": _FLAG,
+    "tensors": _FLAG,
+    "output": Option(""),
+}
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)")
 
 
@@ -76,16 +86,15 @@ def _parse(text: str) -> Pipeline:
             f"--insitu: {what}, allowed: a Python script, or one of {', '.join(shipped())}"
         )
     script = read_script(path)
-    known = script.options
-    for key in values:
-        if key not in GENERAL and key not in known:
-            raise ConfigError(
-                f"--insitu {name}: there is no key {key!r}{did_you_mean(key, (*GENERAL, *known))}"
-            )
-    options = {key: values.get(key, default) for key, (default, _) in known.items()}
+    known = {**script.options, **GENERAL}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"--insitu {name}: there is no key {key!r}{did_you_mean(key, known)}")
+        known[key].check(value, f"--insitu {name}: {key}")
+    options = {key: values.get(key, its.default) for key, its in script.options.items()}
     output = Path(values["output"]) if "output" in values else None
     trigger = _trigger(name, values)
-    tensors = _flag(name, values, "tensors", default=False)
+    tensors = values.get("tensors") == "yes"
     if tensors and trigger.every is None:
         raise ConfigError(f"--insitu {name}: tensors=yes needs every=N: it says at which steps")
     return Pipeline(path.stem, path.absolute(), options, trigger, tensors, output, script.draws)
@@ -110,34 +119,14 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
 
 def _trigger(name: str, values: Mapping[str, str]) -> Trigger:
     when = values.get("when") or None
-    every = _number(name, values, "every", int)
-    seconds = _number(name, values, "seconds", float)
-    edges = {key: _flag(name, values, key, default=when is None) for key in ("first", "last")}
+    every = int(values["every"]) if "every" in values else None
+    seconds = float(values["seconds"]) if "seconds" in values else None
+    usual = "yes" if when is None else "no"
+    edges = {key: values.get(key, usual) == "yes" for key in ("first", "last")}
     try:
         return Trigger(every, seconds, when, **edges)
     except ConfigError as error:
         raise ConfigError(f"--insitu {name}: {error}") from None
-
-
-def _number(name: str, values: Mapping[str, str], key: str, kind: type) -> int | float | None:
-    if key not in values:
-        return None
-    try:
-        value = kind(values[key])
-    except ValueError:
-        value = 0
-    if not 0 < value < float("inf"):
-        what = "a whole number of at least 1" if kind is int else "a number above 0"
-        raise ConfigError(f"--insitu {name}: {key}: got {values[key]!r}, allowed: {what}")
-    return value
-
-
-def _flag(name: str, values: Mapping[str, str], key: str, *, default: bool) -> bool:
-    if key not in values:
-        return default
-    if values[key] not in ("yes", "no"):
-        raise ConfigError(f"--insitu {name}: {key}: got {values[key]!r}, allowed: yes, no")
-    return values[key] == "yes"
 
 
 def described() -> str:
@@ -149,7 +138,7 @@ def described() -> str:
         script = read_script(SHIPPED / f"{name}.py")
         lines.append(f"  {name:<12}{script.summary}")
         lines += [
-            f"    {k + '=' + default:<24}{text}" for k, (default, text) in script.options.items()
+            f"    {key + '=' + its.default:<24}{its.text}" for key, its in script.options.items()
         ]
     lines += ["  SCRIPT.py   a script of ParaView's 'Save Catalyst State', or your own", ""]
     lines += ["keys of all pipelines:"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pvensemble.errors import ConfigError
+from pvensemble.insitu.options import Option, option
 
 
 @dataclass
@@ -18,13 +19,13 @@ class Script:
     summary
         First line of its docstring.
     options
-        Of ``OPTIONS``: name to default and what it is.
+        Of ``OPTIONS``, by name.
     draws
         Whether it may need a display: unless it says ``DRAWS = False``.
     """
 
     summary: str = ""
-    options: dict[str, tuple[str, str]] = field(default_factory=dict)
+    options: dict[str, Option] = field(default_factory=dict)
     draws: bool = True
 
 
@@ -34,7 +35,7 @@ def read_script(path: Path) -> Script:
     Raises
     ------
     ConfigError
-        It cannot be read, is not Python, or its ``OPTIONS`` are not plain texts.
+        It cannot be read, is not Python, or its ``OPTIONS`` are not what they should be.
     """
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
@@ -55,11 +56,16 @@ def read_script(path: Path) -> Script:
     return script
 
 
-def _options(node: ast.expr, path: Path) -> dict[str, tuple[str, str]]:
+def _options(node: ast.expr, path: Path) -> dict[str, Option]:
+    where = f"--insitu: {path}: OPTIONS"
+    options = {}
     try:
-        options = ast.literal_eval(node)
-        return {str(key): (str(default), str(text)) for key, (default, text) in options.items()}
+        for name, said in ast.literal_eval(node).items():
+            options[str(name)] = option(*said)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {name}: {error}") from None
     except (ValueError, TypeError, AttributeError):
         raise ConfigError(
-            f"--insitu: {path}: OPTIONS must be a plain dictionary of name: (default, text)"
+            f"{where} must be a plain dictionary of name: (default, text) or (default, text, rule)"
         ) from None
+    return options

@@ -7,7 +7,8 @@ A script calls ``settings()`` when it is imported or executed::
     OPTIONS = {"color": ("red", "colour of all runs")}  # name: default, what --insitu list says
     color = settings()["color"]
 
-``OPTIONS`` is a plain dictionary of texts: it is read before ParaView is there.
+``OPTIONS`` is a plain dictionary: it is read before ParaView is there. A third item says which
+values are allowed; see :mod:`pvensemble.insitu.options`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,15 @@ class Settings:
 
     def __getitem__(self, name: str) -> str:
         return self.options[name]
+
+    def names(self, name: str) -> list[str]:
+        """Return the names that an option holds, separated by commas."""
+        return names_in(self.options[name])
+
+
+def names_in(text: str) -> list[str]:
+    """Return names that are separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 _current: list[Settings] = []

@@ -25,7 +25,6 @@ from pvensemble.errors import ConfigError, ExpressionError
 from pvensemble.numerics.expression import evaluate
 
 Columns = Callable[[], Mapping[str, np.ndarray]]
-KEYS = ("every", "seconds", "when", "first", "last")
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +19,8 @@ from pvensemble.launcher.launch import server_address
 from pvensemble.launcher.scenes import check_ensemble, scene_file
 
 REPORT = "report.json"
+SIZES = "WxH like 1920x1200, from 300x200 to 16384x16384"
+"""What `picture_size` takes."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,16 @@ class Pictures:
 
     files: list[Path]
     frames: list[Path]
+
+
+def picture_size(text: str) -> tuple[int, int] | None:
+    """Return width and height of a picture in pixels; None when a text is no possible size."""
+    found = re.fullmatch(r"(\d{3,5})x(\d{3,5})", text.lower())
+    if found:
+        width, height = map(int, found.groups())
+        if 300 <= width <= 16384 and 200 <= height <= 16384:
+            return width, height
+    return None
 
 
 def render(

@@ -15,6 +15,8 @@ from pvensemble.insitu.clock import Clock
 from pvensemble.insitu.pipeline import SHIPPED, parse, shipped
 from pvensemble.insitu.trigger import Trigger
 
+ALL = ", ".join(shipped())
+
 
 def script(tmp_path: Path, text: str = "", name: str = "mine.py") -> str:
     (tmp_path / name).write_text(text)
@@ -59,6 +61,18 @@ def test_each_pipeline_has_a_name_of_its_own(tmp_path):
         ("extracts:last=true", r"last: got 'true', allowed: yes, no"),
         ("extracts:when=max(a", r"insitu extracts: when: expression 'max\(a'"),
         ("extracts:tensors=yes", r"tensors=yes needs every=N"),
+        ("extracts:write=xml", r"insitu extracts: write: got 'xml', allowed: any of vtp, csv$"),
+        ("extracts:write=csv,xml", r"write: got 'csv,xml'"),
+        ("extracts:plots=Foo", r"plots: got 'Foo', allowed: any of ParallelCoordinates, Loss"),
+        ("images:size=abc", r"size: got 'abc', allowed: WxH like 1920x1200, from 300x200 to 16384"),
+        ("images:size=640x0", r"size: got '640x0'"),
+        ("images:size=" + "9" * 5000 + "x400", r"size: got '999"),
+        ("images:views=true", r"views: got 'true', allowed: yes, no"),
+        ("images:scene=nosuch", r"scene: got 'nosuch', allowed: any of performance, .*weights, or"),
+        ("images:scene=topology,gone.py", r"scene: got 'topology,gone.py'"),
+        ("live:port=x", r"insitu live: port: got 'x', allowed: a whole number from 1 to 65535$"),
+        ("live:port=65536", r"port: got '65536'"),
+        ("live:port=", r"port: got ''"),
     ],
 )
 def test_mistakes_are_named(text, message):
@@ -72,6 +86,10 @@ def test_mistakes_are_named(text, message):
         ("def x(:", r"mine\.py is not Python: line 1"),
         ("OPTIONS = {1: 2}", r"OPTIONS must be a plain dictionary"),
         ("OPTIONS = dict(a=1)", r"OPTIONS must be a plain dictionary"),
+        ("OPTIONS = {'a': ('1', 'text', 'whole')}", r"OPTIONS: a: there is no rule 'whole'; there"),
+        ("OPTIONS = {'a': ('1', 'text', ('number', 'x'))}", r"rule 'number' does not take \('x',"),
+        ("OPTIONS = {'a': ('1', 'text', ('number', 1, 2, 3))}", r"rule 'number' does not take"),
+        ("OPTIONS = {'a': ('1', 'text', 5)}", r"OPTIONS must be a plain dictionary"),
     ],
 )
 def test_a_script_that_cannot_be_used_is_named_before_training(tmp_path, source, message):
@@ -79,13 +97,41 @@ def test_a_script_that_cannot_be_used_is_named_before_training(tmp_path, source,
         parse([script(tmp_path, source)])
 
 
-def test_a_mistake_ends_the_command_with_status_2(capsys):
-    assert main(["train", "--insitu", "gone.py"]) == 2
-    assert capsys.readouterr().err == (
-        "pvensemble: --insitu: there is no file 'gone.py', allowed: a Python script, or one of "
-        + ", ".join(shipped())
-        + "\n"
-    )
+@pytest.mark.parametrize(
+    ("rule", "good", "bad", "allowed"),
+    [
+        ("whole number", "-3", "1.5", "a whole number"),
+        (("whole number", 2), "2", "1", "a whole number of at least 2"),
+        (("number", None, 1), "-1e3", "1.01", "a number of at most 1"),
+        (("number", 0, 1), "0.5", "nan", "a number from 0 to 1"),
+        (("number above", 0), "1e-9", "0", "a number above 0"),
+        (("one of", "red", "blue"), "blue", "red,blue", "red, blue"),
+        (("any of", "red", "blue"), "red, blue", "green", "any of red, blue"),
+        ("picture size", "300x200", "300x", "WxH like 1920x1200, from 300x200 to 16384x16384"),
+        ("scenes", "performance, topology", "", "any of .*, or a scene file"),
+    ],
+)
+def test_a_script_of_ones_own_says_which_values_it_takes(tmp_path, rule, good, bad, allowed):
+    name = script(tmp_path, f"OPTIONS = {{'key': ('any default', 'what it is', {rule!r})}}")
+    for value in (good, "any default"):
+        (pipeline,) = parse([f"{name}:key={value}"])
+        assert pipeline.options == {"key": value}
+    with pytest.raises(ConfigError, match=f"mine.py: key: got {bad!r}, allowed: {allowed}"):
+        parse([f"{name}:key={bad}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gone.py", ": there is no file 'gone.py', allowed: a Python script, or one of " + ALL),
+        ("extracts:write=xml", " extracts: write: got 'xml', allowed: any of vtp, csv"),
+    ],
+)
+def test_a_mistake_ends_the_command_with_status_2(tmp_path, capsys, text, message):
+    path = tmp_path / "e.pvens"
+    assert main(["train", "digits", "-o", str(path), "--insitu", text]) == 2
+    assert capsys.readouterr().err == f"pvensemble: --insitu{message}\n"
+    assert not path.exists()
 
 
 def test_list_tells_of_every_shipped_pipeline_and_key(capsys):

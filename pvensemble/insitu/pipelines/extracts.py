@@ -8,31 +8,27 @@ from paraview import catalyst
 from paraview import simple as pv
 from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
-from pvensemble.errors import OptionError
 from pvensemble.insitu.cinema import CinemaIndex, replaced
 from pvensemble.insitu.settings import settings
 from pvensemble.store.table import csv_text
 from pvensemble.vtkdata.runs import RunsData
 
 OPTIONS = {
-    "write": ("vtp,csv", "which of vtp, csv"),
-    "plots": ("", "plots to write as VTP: any of ParallelCoordinates,LossAccuracyGraph"),
+    "write": ("vtp,csv", "which of vtp, csv", ("any of", "vtp", "csv")),
+    "plots": (
+        "",
+        "plots to write as VTP: any of ParallelCoordinates,LossAccuracyGraph",
+        ("any of", "ParallelCoordinates", "LossAccuracyGraph"),
+    ),
 }
 DRAWS = False
 
-ALLOWED = {"write": ("vtp", "csv"), "plots": ("ParallelCoordinates", "LossAccuracyGraph")}
-
 chosen = settings()
-for key, names in ALLOWED.items():
-    if not {*filter(None, chosen[key].split(","))} <= {*names}:
-        raise OptionError(f"{key}: got {chosen[key]!r}, allowed: any of {', '.join(names)}")
 options = catalyst.Options()
 runs = pv.TrivialProducer(registrationName="runs")
 measures = pv.PerformanceMeasures(registrationName="measures", Input=runs)
 plots = {
-    name: getattr(pv, name)(registrationName=name, Input=measures)
-    for name in chosen["plots"].split(",")
-    if name
+    name: getattr(pv, name)(registrationName=name, Input=measures) for name in chosen.names("plots")
 }
 index = CinemaIndex(chosen.output)
 
@@ -43,7 +39,7 @@ def catalyst_execute(info):
     if data.GetNumberOfCells() == 0:
         return  # another rank holds the table
     files = {}
-    written = chosen["write"].split(",")
+    written = chosen.names("write")
     if "vtp" in written:
         files["FILE_runs"] = write_vtp(data, f"runs_{info.timestep:06d}.vtp")
     if "csv" in written:

@@ -13,20 +13,21 @@ from paraview import simple as pv
 
 from pvensemble.insitu.cinema import CinemaIndex
 from pvensemble.insitu.settings import settings
+from pvensemble.launcher.pictures import picture_size
 from pvensemble.launcher.scenes import scene_files
 from pvensemble.views import layout, pipeline, render
 from pvensemble.views.enlarge import enlarge, factor_for
 from pvensemble.views.scenes import load_scene
 
 OPTIONS = {
-    "scene": ("performance", "scenes by name, or a scene file; several with commas"),
-    "size": ("1920x1200", "width x height of a layout in pixels"),
-    "views": ("no", "yes: a picture of every view as well"),
+    "scene": ("performance", "scenes by name, or a scene file; several with commas", "scenes"),
+    "size": ("1920x1200", "width x height of a layout in pixels", "picture size"),
+    "views": ("no", "yes: a picture of every view as well", ("one of", "yes", "no")),
 }
 
 chosen = settings()
 options = catalyst.Options()
-size = tuple(int(n) for n in chosen["size"].split("x"))
+size = picture_size(chosen["size"])
 scenes = []
 index = CinemaIndex(chosen.output)
 
