@@ -13,6 +13,7 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble.errors import MissingArrayError, OptionError, PVEnsembleError
 from pvensemble.filters._base import upstream
+from pvensemble.filters._news import first_finds
 from pvensemble.filters._options import Labels
 from pvensemble.filters.plot_space import SpaceSketch
 from pvensemble.filters.plot_surface import (
@@ -29,7 +30,6 @@ from pvensemble.filters.plot_surface import (
 )
 from pvensemble.store import LossSurface as StoredSurface
 from pvensemble.store.surfaces import read_surface, surface_names, surfaces_directory
-from pvensemble.vtkdata.parallel import processes
 from pvensemble.vtkdata.runs import RunsData
 from pvensemble.vtkdata.time import requested_time
 
@@ -79,20 +79,17 @@ class LossSurface(Labels):
         return [""]
 
     def GetNeedsUpdate(self) -> bool:
-        """Tell ParaView's live sources also of surfaces that were computed meanwhile.
-
-        One of several processes must not be updated alone, see Ensemble Reader.
-        """
-        if processes() is not None:
+        """Tell ParaView's live sources also of surfaces that were computed meanwhile."""
+        if not first_finds(self._has_other_surfaces):
             return super().GetNeedsUpdate()
+        self.Modified()
+        return True
+
+    def _has_other_surfaces(self) -> bool:
+        before = self._seen
         with contextlib.suppress(PVEnsembleError, OSError):
-            changed = surfaces_directory(self._file()).stat().st_mtime
-            if self._seen is not None and changed != self._seen:
-                self._seen = changed
-                self.Modified()
-                return True
-            self._seen = changed
-        return super().GetNeedsUpdate()
+            self._seen = surfaces_directory(self._file()).stat().st_mtime
+        return before not in (None, self._seen)
 
     # -- pipeline --------------------------------------------------------------------------------
     def RequestData(self, request, inInfo, outInfo) -> int:

@@ -35,6 +35,7 @@ import pvensemble
 from pvensemble import schema
 from pvensemble.errors import PVEnsembleError, StoreError
 from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.filters._news import first_finds
 from pvensemble.filters._shares import joined_plans, plan_of, read_share
 from pvensemble.filters._sources import open_ensemble
 from pvensemble.numerics.measures import value_at
@@ -119,7 +120,7 @@ class EnsembleReader(EnsembleAlgorithm):
 
     def SetLiveUpdate(self, on: int) -> None:
         """Look for new steps every second while training goes on."""
-        self._live = bool(on)
+        self._live, self._looked = bool(on), float("-inf")
 
     def GetLiveUpdate(self) -> int:
         return int(self._live)
@@ -129,45 +130,46 @@ class EnsembleReader(EnsembleAlgorithm):
         return [float(s) for s in self._steps()] if self._ensemble is not None else None
 
     def GetNeedsUpdate(self) -> bool:
-        """Tell ParaView's live sources whether new steps were committed.
-
-        Of several processes ParaView asks only the first one, which must not be updated alone:
-        there ``Refresh`` is the way.
-        """
-        now = monotonic()
-        if processes() is not None:
+        """Tell ParaView's live sources whether new steps were committed."""
+        if not self._live or not first_finds(self._has_news):
             return False
-        if not self._live or now - self._looked < LIVE_INTERVAL:
+        self._read_anew()
+        return True
+
+    def _has_news(self) -> bool:
+        now = monotonic()
+        if now - self._looked < LIVE_INTERVAL:
             return False
         self._looked = now
-        try:
-            return self._look()
-        except PVEnsembleError as error:
-            self._live = False  # otherwise the message would come every second
-            self._show(error)
-            return False
+        return self._changed()
 
     def Refresh(self) -> None:
-        """Read what was committed since; nothing happens when there is nothing new."""
-        try:
-            self._look()
-        except PVEnsembleError as error:
-            self._show(error)
-
-    def _look(self) -> bool:
-        """Read what is new in the index, and tell whether there was something.
+        """Read what was committed since; nothing happens when there is nothing new.
 
         One of several processes acts as if there were: they have to be updated together, and
         another one may have found something.
         """
-        changed = self._ensemble is not None and self._ensemble.refresh()
-        if not changed and (self._ensemble is None or processes() is None):
+        self._looked = float("-inf")
+        if processes() is not None or self._changed():
+            self._read_anew()
+
+    def _changed(self) -> bool:
+        """Tell whether there is anything new in the index."""
+        try:
+            return self._ensemble is not None and self._ensemble.refresh()
+        except PVEnsembleError as error:
+            self._looked = float("inf")  # otherwise the message would come every second
+            self._show(error)
             return False
+
+    def _read_anew(self) -> None:
+        """Read the index anew, and with it all that comes of it."""
+        self._changed()
         self._runs = None
         self.generation += 1
-        self._list_choices()
+        if self._ensemble is not None:
+            self._list_choices()
         self.Modified()
-        return True
 
     # -- pipeline --------------------------------------------------------------------------------
     def RequestInformation(

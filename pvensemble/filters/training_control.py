@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 from vtkmodules.vtkCommonCore import vtkOutputWindow
 from vtkmodules.vtkCommonDataModel import vtkTable
-from vtkmodules.vtkParallelCore import vtkMultiProcessController
 
 from pvensemble.errors import MissingArrayError, PVEnsembleError
 from pvensemble.filters._base import EnsembleAlgorithm, upstream
+from pvensemble.filters._news import first_finds
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.store import Ensemble
 from pvensemble.store.log import LogEntry, ensemble_log, send_request
@@ -30,6 +30,7 @@ from pvensemble.store.steering import (
 )
 from pvensemble.store.steering_text import parse_names, parse_settings
 from pvensemble.vtkdata.arrays import strings_to_vtk, to_vtk
+from pvensemble.vtkdata.parallel import FIRST, processes
 
 LOOK_SECONDS = 1.0
 """Seconds between looks at the files; ParaView 5.11 asks up to 100 times a second."""
@@ -103,13 +104,13 @@ class TrainingControl(EnsembleAlgorithm):
 
     def Refresh(self) -> None:
         """Read the log anew."""
-        self._looked = float("-inf")
-        self.GetNeedsUpdate()
+        self.Modified()
 
     def _send(self, make: Callable[[Ensemble], Request]) -> None:
         """Send a request once, whatever the number of processes; say so, or what is wrong."""
-        controller = vtkMultiProcessController.GetGlobalController()
-        if controller is not None and controller.GetLocalProcessId() > 0:
+        self.Modified()  # in all processes: they are updated together
+        among = processes()
+        if among is not None and among.rank > FIRST:
             return
         try:
             ensemble = self._opened()
@@ -122,11 +123,16 @@ class TrainingControl(EnsembleAlgorithm):
         else:
             self._answer = f"request {request.number}: {request.text}"
             vtkOutputWindow.GetInstance().DisplayText(f"Training Control: {self._answer}\n")
-        self.Modified()
 
     # -- pipeline --------------------------------------------------------------------------------
     def GetNeedsUpdate(self) -> bool:
         """Tell ParaView's live sources that the log has grown."""
+        if not first_finds(self._has_news):
+            return False
+        self.Modified()
+        return True
+
+    def _has_news(self) -> bool:
         now = time.monotonic()
         if self._ensemble is None or now - self._looked < LOOK_SECONDS:
             return False
@@ -138,8 +144,6 @@ class TrainingControl(EnsembleAlgorithm):
             self._show(error)
             return False
         self._numbers = numbers
-        if changed:
-            self.Modified()
         return changed
 
     def RequestData(self, request, inInfo, outInfo) -> int:

@@ -385,16 +385,19 @@ def test_live_update_can_be_switched_off_and_refreshed_by_hand(tmp_path):
     assert RunsData(run(reader)).columns["state"][0] == "PRUNED"
 
 
-@pytest.mark.expect_vtk_errors
-def test_ensemble_that_goes_bad_complains_once(tmp_path):
+def test_ensemble_that_goes_bad_complains_once(tmp_path, monkeypatch):
     truth = make_ensemble(tmp_path / "bad.pvens", n_lr=2, n_momentum=2)
     reader = reader_of(truth.path)
     run(reader)
     index = tmp_path / "bad.pvens.d" / "g000" / "index.pvj"
     (tmp_path / "bad.pvens.d").rename(tmp_path / "gone.d")
     assert not index.exists()
-    assert reader.GetNeedsUpdate() is False
-    assert reader.GetLiveUpdate() == 0
+    said = []
+    monkeypatch.setattr(reader, "_show", said.append)
+    assert [reader.GetNeedsUpdate() for _ in range(3)] == [False] * 3
+    assert len(said) == 1
+    reader.Refresh()
+    assert len(said) == 2
 
 
 # -- errors ---------------------------------------------------------------------------------------
