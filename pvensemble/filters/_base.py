@@ -121,6 +121,7 @@ class EnsembleAlgorithm(RunsInput):
         """Fill the outputs, alone or with other processes."""
         self._team = team_of(type(self).__name__, request, outInfo)
         self._update = (request, inInfo, outInfo)
+        self._shown = self._generations()
         try:
             return self._work(serve, request, inInfo, outInfo)
         finally:
@@ -246,10 +247,12 @@ class EnsembleAlgorithm(RunsInput):
         ParaView asks all sources with the hint ``LiveSource`` many times a second, and renders the
         views that show those that say yes: the plots, while the reader itself is seldom shown.
         """
-        generations = tuple(getattr(a, "generation", None) for a in upstream(self))
-        changed = self._shown is not None and generations != self._shown
-        self._shown = generations
-        return changed
+        before, self._shown = self._shown, self._generations()
+        return before not in (None, self._shown)
+
+    def _generations(self) -> tuple:
+        """Return how often the readers upstream have read something new."""
+        return tuple(getattr(a, "generation", None) for a in upstream(self))
 
     # -- progress and abort --------------------------------------------------------------------
     def report(self, fraction: float, text: str = "") -> None:

@@ -283,13 +283,15 @@ def test_new_steps_appear_while_training_writes(tmp_path):
     assert reader.GetNeedsUpdate() is False
 
 
-def test_filters_downstream_need_an_update_once_when_the_reader_had_one(tmp_path):
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_filters_downstream_need_an_update_once_when_the_reader_had_one(tmp_path, asked_before):
     truth = make_ensemble(tmp_path / "live.pvens", n_lr=2, n_momentum=2, finish=False)
     reader, first, second = reader_of(truth.path), PerformanceMeasures(), PerformanceMeasures()
     first.SetInputConnection(reader.GetOutputPort(0))
     second.SetInputConnection(first.GetOutputPort(0))
     run(second)
-    assert [a.GetNeedsUpdate() for a in (reader, first, second)] == [False] * 3
+    if asked_before:
+        assert [a.GetNeedsUpdate() for a in (reader, first, second)] == [False] * 3
     with EnsembleWriter.open(truth.path) as writer:
         group = writer.open_group("g000")
         group.set_states([0], schema.PRUNED, step=100)
