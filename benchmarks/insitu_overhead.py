@@ -2,8 +2,10 @@
 
 The same runs of the preset ``mnist`` train without in situ and with one pipeline each, in turn,
 every training in a process of its own. Reported are the wall and CPU time of the whole training
-(trainer and workers), and what is disturbed least by other programs: the CPU and wall time that
-the trainer spends in the observer, as a share of the training without in situ, and per firing.
+(trainer, workers and the process that draws), and what is disturbed least by other programs: the
+CPU time that the trainer and the process that draws spend on each firing, and as a share of the
+training without in situ. The first firing, which imports and builds, is left out. ``held up`` is
+the share of the wall time for which the trainer waits.
 
     python benchmarks/insitu_overhead.py --data DIR       (DIR/MNIST/raw)
 """
@@ -50,13 +52,19 @@ def main() -> None:
         for case in args.cases:
             found[case].append(apart(args, case))
     base = statistics.median(f["cpu"] for f in found["none"])
-    print(f"{'':<20}{'wall s':>8}{'CPU s':>8}{'firings':>9}{'ms CPU each':>12}{'share of CPU':>14}")
+    print(
+        f"{'':<20}{'wall s':>8}{'CPU s':>8}{'firings':>9}{'ms trainer':>12}{'ms drawing':>12}"
+        f"{'share of CPU':>14}{'held up':>9}"
+    )
     for case, values in found.items():
         middle = {key: statistics.median(v[key] for v in values) for key in values[0]}
-        each = 1e3 * middle["observer_cpu"] / max(middle["firings"], 1)
+        firings = max(middle["firings"], 1)
+        cpu = middle["trainer_cpu"] + middle["drawing_cpu"]
         print(
             f"{case:<20}{middle['wall']:8.1f}{middle['cpu']:8.1f}{middle['firings']:9.0f}"
-            f"{each:12.1f}{100 * middle['observer_cpu'] / base:12.2f} %"
+            f"{1e3 * middle['trainer_cpu'] / firings:12.1f}"
+            f"{1e3 * middle['drawing_cpu'] / firings:12.1f}"
+            f"{100 * cpu / base:12.2f} %{100 * middle['trainer_wall'] / middle['wall']:7.2f} %"
         )
 
 
@@ -82,40 +90,61 @@ def measure(args: argparse.Namespace, case: str) -> dict:
         begin, cpu = time.perf_counter(), _cpu()
         train(config, path, data_dir=args.data, workers=2, observer=observer)
         spent = {"wall": time.perf_counter() - begin, "cpu": _cpu() - cpu}
-    times = observer.times if observer else []
     return {
         **spent,
-        "observer_wall": sum(t[0] for t in times),
-        "observer_cpu": sum(t[1] for t in times),
-        "firings": sum(t[2] for t in times),
+        "trainer_wall": sum(t[0] for t in observer.times) if observer else 0,
+        "trainer_cpu": sum(t[1] for t in observer.times) if observer else 0,
+        "drawing_cpu": observer.drawing_cpu if observer else 0,
+        "firings": observer.executed - 1 if observer else 0,
     }
 
 
 def _timed(case: str):
-    """Return an observer that counts what it does, but for its first firing: that imports."""
+    """Return an observer that counts what it does, but for its first firing."""
     from pvensemble.insitu.observer import InSitu
     from pvensemble.insitu.pipeline import parse
 
     class Timed(InSitu):
-        times: list = []
         executed = 0
+        drawing_cpu = 0.0
 
         def stop(self, *arguments) -> None:
             begin, before = (time.perf_counter(), time.process_time()), self.executed
             super().stop(*arguments)
             if before:
-                spent = time.perf_counter() - begin[0], time.process_time() - begin[1]
-                self.times.append((*spent, self.executed - before))
+                self.times.append((time.perf_counter() - begin[0], time.process_time() - begin[1]))
+
+        def end(self) -> None:
+            if self._drawing:
+                close = self._drawing._connection.close
+                self._drawing._connection.close = lambda: (self._note_drawing(), close())
+            super().end()
+
+        def _note_drawing(self) -> None:
+            self.drawing_cpu = _cpu_of(self._drawing._process.pid) - self.first_drawn
+
+        def _hear(self, drawn) -> None:
+            if drawn and not self.first_drawn:
+                self.first_drawn = _cpu_of(self._drawing._process.pid)
+            super()._hear(drawn)
 
     observer = Timed(parse([case]), lambda text: print(text, file=sys.stderr))
-    execute = observer._bridge.execute
+    observer.times, observer.first_drawn = [], 0.0
+    where = observer._drawing or observer._bridge
+    execute = where.execute
 
     def counted(*arguments):
         observer.executed += 1
         return execute(*arguments)
 
-    observer._bridge.execute = counted
+    where.execute = counted
     return observer
+
+
+def _cpu_of(process: int) -> float:
+    """Return CPU seconds of another process."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _cpu() -> float:

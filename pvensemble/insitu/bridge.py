@@ -32,7 +32,7 @@ class Bridge:
     def __init__(self, pipelines: list[Pipeline]) -> None:
         self._stack = ExitStack()
         inside = inside_paraview()
-        prepare(draws=any(p.draws for p in pipelines))
+        prepare()
         from paraview.catalyst import bridge
         from paraview.modules.vtkPVCatalyst import vtkCPProcessor
 

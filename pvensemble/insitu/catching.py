@@ -10,24 +10,10 @@ from pathlib import Path
 
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow, vtkStringOutputWindow
 
+from pvensemble.insitu.caught import Caught
+
 NOISE = ("New time step is not after last time step", "returned failure for request")
 """The first is said of each channel's first data set, the second after the reason of a failure."""
-
-
-class Caught:
-    """What was said while the context was open.
-
-    Attributes
-    ----------
-    failure
-        The exception that a script raised, with its place in the script; None if none did.
-    messages
-        Errors and warnings of VTK, without their headers.
-    """
-
-    def __init__(self) -> None:
-        self.failure: str | None = None
-        self.messages: list[str] = []
 
 
 @contextmanager

@@ -34,6 +34,8 @@ class LiveGroup(Group):
     ----------
     here
         Whether it is trained by this process; else this one has no tensors of it.
+    recorded
+        Steps at which this process stores its tensors.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -41,12 +43,12 @@ class LiveGroup(Group):
         self.here = False
         self._stored = Group(directory)
         self._steps: dict[int, Tensors] = {}
-        self._recorded: frozenset[int] = frozenset()
+        self.recorded: frozenset[int] = frozenset()
         self._tiled: dict[tuple[str, str, int], np.ndarray] = {}
 
     def begin(self, recorded: frozenset[int]) -> None:
         """This process trains it and stores its tensors at these steps."""
-        self.here, self._recorded = True, recorded
+        self.here, self.recorded = True, recorded
 
     def add(self, step: int, metrics: Metrics, tensors: Tensors) -> None:
         """Take in what the runs measured at a step; arrays are kept, not copied."""
@@ -58,7 +60,7 @@ class LiveGroup(Group):
                 self._index.metric_steps[name] = int(steps[-1])
         self._index.last_step = max(self._index.last_step, step)
         if tensors:
-            self._forget()
+            self._look()
             self._steps[step] = {key: t for key, t in tensors.items() if key != NETWORK}
 
     def set_states(self, positions: Sequence[int], state: str, step: int, reason: str) -> None:
@@ -66,30 +68,42 @@ class LiveGroup(Group):
         for position in positions:
             self._index.states[position] = RunState(state, step, reason)
 
-    def _forget(self) -> None:
+    def has_stored(self, step: int) -> bool:
+        """Look what the files have by now; tell whether that is the tensors of a step.
+
+        Also true when the step was skipped, because the disk was full.
+        """
+        self._look()
+        return step in {*self._index.recorded_steps, *(s for s, _ in self._index.skipped)}
+
+    def _look(self) -> None:
         """Look what the disk has by now; let go of what it has and of what it never will."""
         self._stored.refresh()
         stored = self._stored.index
         self._index.tensors, self._index.recorded_steps = stored.tensors, stored.recorded_steps
         self._index.skipped, self._index.merges = stored.skipped, stored.merges
         gone = {*stored.recorded_steps, *(step for step, _ in stored.skipped)}
-        self._steps = {s: t for s, t in self._steps.items() if s in self._recorded - gone}
+        self._steps = {s: t for s, t in self._steps.items() if s in self.recorded - gone}
         self._tiled = {key: stack for key, stack in self._tiled.items() if key[2] in self._steps}
 
     # -- reading: memory first ------------------------------------------------------------------
     def recorded_steps(self, layer: str | None = None, kind: str | None = None) -> list[int]:
-        """Return the steps whose tensors can be read, ascending."""
+        """Return the steps whose tensors can be read, ascending; none that is still to be seen."""
         if layer is None:
-            return sorted({*self._steps, *super().recorded_steps()})
+            return self._seen({*self._steps, *super().recorded_steps()})
         if not self.here:
             return []
         here = {step for step, tensors in self._steps.items() if (layer, kind) in tensors}
         try:
-            return sorted({*here, *super().recorded_steps(layer, kind)})
+            return self._seen({*here, *super().recorded_steps(layer, kind)})
         except NotRecordedError:
             if not here:
                 raise
-            return sorted(here)
+            return self._seen(here)
+
+    def _seen(self, steps: set[int]) -> list[int]:
+        """Leave out steps that the files have before this process was told of them."""
+        return sorted(step for step in steps if step <= self._index.last_step)
 
     def tensor(self, layer: str, kind: str, step: int) -> np.ndarray:
         """Return one layer's tensors of all runs, (n_runs, y, x) float32."""

@@ -1,7 +1,9 @@
 """The observer of a training that runs pipelines: :class:`InSitu`.
 
 Ranks that train together go through the same steps in the same order; at each step at which a
-pipeline may be executed they tell the first what their groups have shown, and it decides.
+pipeline may be executed they tell the first what their groups have shown, and it decides. Pipelines
+without views are executed by all ranks in their own processes, those with views by one process
+beside the first rank.
 """
 
 from __future__ import annotations
@@ -9,18 +11,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pvensemble.errors import ExpressionError
-from pvensemble.insitu.bridge import Bridge
-from pvensemble.insitu.catching import Caught
+from pvensemble.insitu.caught import Caught
 from pvensemble.insitu.clock import Clock
+from pvensemble.insitu.drawing import Drawing, Drawn
 from pvensemble.insitu.feed import Feed
+from pvensemble.insitu.news import News, apply
 from pvensemble.insitu.pipeline import Pipeline
 from pvensemble.insitu.ranks import all_ranks
 from pvensemble.insitu.settings import Settings
 from pvensemble.numerics.measures import value_at
+
+if TYPE_CHECKING:
+    from pvensemble.insitu.bridge import Bridge
 
 
 class InSitu:
@@ -43,11 +50,14 @@ class InSitu:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipelines, self._say, self._now = list(pipelines), say, clock
-        self._bridge = Bridge(self._pipelines)
         self._ranks = all_ranks()
+        drawn = [p for p in pipelines if p.draws]
+        self._drawing = Drawing(drawn) if drawn and self._ranks.rank == 0 else None
+        self._bridge = _bridge([p for p in pipelines if not p.draws])
         self._settings: dict[str, Settings] = {}
         self._said: set[tuple[str, str]] = set()
-        self._news: list[tuple] = []
+        self._failed: set[str] = set()
+        self._news = News(tensors=any(p.tensors for p in drawn))
         self._left: list[int] = []
         self._over = False
 
@@ -65,6 +75,8 @@ class InSitu:
         for group in groups:
             self._feed.named(group.name).begin(group.recorded)
         mine = [(group.halts, sorted(group.recorded)) for group in groups]
+        if self._drawing:
+            self._drawing.begin(path)
         every = [group for share in self._ranks.gathered(mine) for group in share]
         self._recorded = {s for _, recorded in every for s in recorded}
         self._left = sorted({s for halts, _ in every for s in halts})
@@ -74,7 +86,8 @@ class InSitu:
         for p in self._pipelines:
             output = (p.output or folder / p.name).absolute()
             self._settings[p.name] = Settings(p.options, output, path, self._edges[1])
-        self._bridge.begin(self._feed)
+        if self._bridge:
+            self._bridge.begin(self._feed)
         self._catch_up()
 
     def stop(self, group: str, step: int, stop, following: int | None) -> None:
@@ -87,15 +100,20 @@ class InSitu:
     ) -> None:
         """Note states of runs."""
         self._feed.named(group).set_states(positions, state, step, reason)
-        self._tell_first("set_states", group, list(positions), state, step, reason)
+        if self._news_wanted:
+            self._news.set_states(group, positions, state, step, reason)
 
     def end(self) -> None:
         """Let the pipelines finish; a rank that ends early leaves no other waiting."""
         if not self._over:
             self._meet(leaves=True)
-        said = self._bridge.end(self._pipelines, lambda p: self._settings[p.name])
-        for pipeline in self._pipelines:
-            self._tell(pipeline, said[pipeline.name], "at the end")
+        if self._bridge:
+            mine = [p for p in self._pipelines if not p.draws]
+            said = self._bridge.end(mine, lambda p: self._settings[p.name])
+            for name, found in said.items():
+                self._tell(name, found, "at the end")
+        if self._drawing:
+            self._hear(self._drawing.end(self._settings.__getitem__))
 
     # -- steps ------------------------------------------------------------------------------------
     def _catch_up(self) -> None:
@@ -104,9 +122,14 @@ class InSitu:
         while self._left and self._left[0] < self._clock.passed:
             step = self._left.pop(0)
             for name, (metrics, tensors) in shown.pop(step, ()):
-                self._feed.named(name).add(step, metrics, tensors)
-                self._tell_first("add", name, step, metrics, {})
+                group = self._feed.named(name)
+                group.add(step, metrics, tensors)
+                if self._news_wanted:
+                    recorded = step in group.recorded
+                    self._news.add(name, step, metrics, tensors, recorded=recorded)
             self._pass(step)
+        if self._drawing:
+            self._hear(self._drawing.finished())
 
     def _pass(self, step: int) -> None:
         """Run the pipelines whose turn it is, on all ranks."""
@@ -115,45 +138,68 @@ class InSitu:
             return
         self._feed.changed()
         columns: dict = {}
-        verdicts = {p.name: self._due(p, step, columns) for p in may if self._ranks.rank == 0}
+        verdicts = {p.name: self._verdict(p, step, columns) for p in may if self._ranks.rank == 0}
         verdicts = self._ranks.gathered(verdicts)[0]
         for pipeline in may:
             verdict = verdicts[pipeline.name]
             if isinstance(verdict, str):
-                self._switch_off(pipeline, f"is switched off: when: {verdict}")
+                self._switch_off(pipeline, verdict)
+            elif verdict and pipeline.draws:
+                self._draw(pipeline, step)
             elif verdict:
-                found = self._bridge.execute(pipeline, step, self._settings[pipeline.name])
-                self._tell(pipeline, found, f"at step {step}")
-                failure = self._ranks.agreed(found.failure)
-                if failure is not None:
-                    self._switch_off(
-                        pipeline, f"failed at step {step} and is switched off: {failure}"
-                    )
+                self._execute(pipeline, step)
+
+    def _execute(self, pipeline: Pipeline, step: int) -> None:
+        """Run a pipeline in this process, and in those of the other ranks."""
+        found = self._bridge.execute(pipeline, step, self._settings[pipeline.name])
+        self._tell(pipeline.name, found, f"at step {step}")
+        failure = self._ranks.agreed(found.failure)
+        if failure is not None:
+            self._switch_off(pipeline, _failed(step, failure))
+
+    def _draw(self, pipeline: Pipeline, step: int) -> None:
+        """Let a pipeline be run by the process beside the first rank."""
+        if self._drawing:
+            settings = self._settings[pipeline.name]
+            self._drawing.execute(pipeline, step, settings, self._news.taken())
+
+    def _hear(self, drawn: Sequence[Drawn]) -> None:
+        """Tell what the process that draws has said by now."""
+        for name, step, found in drawn:
+            self._tell(name, found, "at the end" if step is None else f"at step {step}")
+            if step is not None and found.failure is not None and name not in self._failed:
+                self._failed.add(name)
+                self._say_of(name, _failed(step, found.failure))
 
     def _meet(self, *, leaves: bool = False) -> bool:
         """Tell the first rank the news; return whether any rank leaves: then no pipeline runs."""
-        every = self._ranks.gathered((leaves, self._news, sorted(self._feed.own_steps())))
-        self._news = []
+        every = self._ranks.gathered(
+            (leaves, self._news.taken() if self._ranks.rank else [], sorted(self._feed.own_steps()))
+        )
         if self._ranks.rank == 0:
-            for method, group, *arguments in (item for _, news, _ in every[1:] for item in news):
-                getattr(self._feed.named(group), method)(*arguments)
+            for _, news, _ in every[1:]:
+                apply(news, self._feed)
+                if self._drawing:
+                    self._news.extend(news)
         self._feed.read_elsewhere(s for _, _, steps in every for s in steps)
         if any(leaves for leaves, _, _ in every):
             self._over, self._left = True, []
         return self._over
 
-    def _tell_first(self, method: str, group: str, *arguments: object) -> None:
-        """Keep a change of a group for the first rank, until all meet."""
-        if self._ranks.rank > 0:
-            self._news.append((method, group, *arguments))
+    @property
+    def _news_wanted(self) -> bool:
+        """Whether anybody has to be told what this process has seen."""
+        return self._drawing is not None or self._ranks.rank > 0
 
     def _may(self, pipeline: Pipeline, step: int) -> bool:
         first, last = (step == edge for edge in self._edges)
         recorded = step in self._recorded
         return pipeline.trigger.may(step, recorded=recorded, first=first, last=last)
 
-    def _due(self, pipeline: Pipeline, step: int, columns: dict) -> bool | str:
-        """Tell whether it is a pipeline's turn, or why its condition cannot be read."""
+    def _verdict(self, pipeline: Pipeline, step: int, columns: dict) -> bool | str:
+        """Tell whether it is a pipeline's turn, or why it never will be; "" when that was said."""
+        if pipeline.name in self._failed:
+            return ""
         trigger = pipeline.trigger
         edge = (step == self._edges[0] and trigger.first) or (
             step == self._edges[1] and trigger.last
@@ -167,7 +213,7 @@ class InSitu:
         try:
             return trigger.due(self._now(), table, edge=edge)
         except ExpressionError as error:
-            return str(error)
+            return f"is switched off: when: {error}"
 
     def _columns(self, step: int) -> dict[str, np.ndarray]:
         """Return the run table and the metrics' values at a step."""
@@ -181,16 +227,34 @@ class InSitu:
     def _switch_off(self, pipeline: Pipeline, why: str) -> None:
         """Never run a pipeline again; the first rank says why."""
         self._pipelines.remove(pipeline)
-        self._bridge.switch_off(pipeline)
-        if self._ranks.rank == 0:
-            self._say(f"in situ pipeline {pipeline.name!r} {why}")
+        where = self._drawing if pipeline.draws else self._bridge
+        if where:
+            where.switch_off(pipeline)
+        if self._ranks.rank == 0 and why:
+            self._say_of(pipeline.name, why)
 
-    def _tell(self, pipeline: Pipeline, found: Caught, where: str) -> None:
+    def _tell(self, name: str, found: Caught, where: str) -> None:
         """Say what a pipeline has said, each message once."""
         said = list(found.messages)
         if found.failure is not None and where == "at the end":
             said.append(found.failure)
         for message in said:
-            if (pipeline.name, message) not in self._said:
-                self._said.add((pipeline.name, message))
-                self._say(f"in situ pipeline {pipeline.name!r} {where}: {message}")
+            if (name, message) not in self._said:
+                self._said.add((name, message))
+                self._say_of(name, f"{where}: {message}")
+
+    def _say_of(self, name: str, text: str) -> None:
+        self._say(f"in situ pipeline {name!r} {text}")
+
+
+def _failed(step: int, failure: str) -> str:
+    return f"failed at step {step} and is switched off: {failure}"
+
+
+def _bridge(pipelines: list[Pipeline]) -> Bridge | None:
+    """Return the way to ParaView in this process, which is loaded only where it is needed."""
+    if not pipelines:
+        return None
+    from pvensemble.insitu.bridge import Bridge
+
+    return Bridge(pipelines)

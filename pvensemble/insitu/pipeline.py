@@ -42,7 +42,7 @@ class Pipeline:
     output
         Folder for what it writes, None for the usual place.
     draws
-        Whether it may need a display.
+        Whether it may have views; then it runs in the process that draws.
     """
 
     name: str

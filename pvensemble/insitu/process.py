@@ -9,10 +9,7 @@ import sys
 
 from pvensemble.errors import ParaViewNotFoundError
 from pvensemble.launcher import plugin_config
-from pvensemble.launcher.display import display
 from pvensemble.launcher.find import INSTALL
-
-SCREEN = (1920, 1200)
 
 
 def inside_paraview() -> bool:
@@ -27,18 +24,13 @@ def _initialized() -> bool:
     return module is not None and module.GetPartitionId() >= 0
 
 
-def prepare(*, draws: bool) -> None:
+def prepare() -> None:
     """Set what ParaView looks for when it is initialized.
-
-    Parameters
-    ----------
-    draws
-        Whether a display is needed.
 
     Raises
     ------
     ParaViewNotFoundError
-        This Python has no ParaView, or none that can draw here.
+        This Python has no ParaView.
     """
     if importlib.util.find_spec("paraview") is None:
         raise ParaViewNotFoundError(
@@ -51,12 +43,3 @@ def prepare(*, draws: bool) -> None:
         inspect.getargspec = inspect.getfullargspec
     os.environ.setdefault("HWLOC_COMPONENTS", "-gl")  # MPI would ask every X server for its GPUs
     os.environ.setdefault("PV_PLUGIN_CONFIG_FILE", str(plugin_config()))
-    if draws:
-        with display(version=_version(), size=SCREEN, lasting=True) as env:
-            os.environ.update({key: env[key] for key in ("DISPLAY", "XAUTHORITY") if key in env})
-
-
-def _version() -> tuple[int, ...]:
-    from paraview import __version__
-
-    return tuple(int(part) for part in __version__.split(".")[:2])

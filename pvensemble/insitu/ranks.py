@@ -7,12 +7,12 @@ they are.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from pvensemble.errors import PipelineError
-from pvensemble.vtkdata.parallel import processes
 
 LOOK_SECONDS = 0.005
 """Between looks whether the others have come: MPI's own waiting would take a whole core."""
@@ -80,9 +80,8 @@ class World(Alone):
 
 
 def all_ranks() -> Alone:
-    """Return this process among those that ParaView was initialized with."""
-    if processes() is None:
+    """Return this process among those of an MPI job that train together."""
+    mpi = sys.modules.get("mpi4py.MPI")  # imported where there are several
+    if mpi is None or mpi.COMM_WORLD.Get_size() == 1:
         return Alone()
-    from mpi4py import MPI
-
-    return World(MPI.COMM_WORLD)
+    return World(mpi.COMM_WORLD)

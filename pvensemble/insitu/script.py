@@ -21,7 +21,7 @@ class Script:
     options
         Of ``OPTIONS``, by name.
     draws
-        Whether it may need a display: unless it says ``DRAWS = False``.
+        Whether it may have views: unless it says ``DRAWS = False``.
     """
 
     summary: str = ""

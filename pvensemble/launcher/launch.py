@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pvensemble.errors import SceneError
 from pvensemble.launcher.environment import environment, package_folder
-from pvensemble.launcher.find import find_paraview, paraview_version
+from pvensemble.launcher.find import PREFIX_VARIABLE, find_paraview, paraview_version
 from pvensemble.launcher.scenes import check_ensemble, scene_files
 from pvensemble.schema import MANIFEST_SUFFIX
 
@@ -149,6 +149,8 @@ def launch(
     """
     argv, env, warnings = command(program, args, prefix=prefix, scene=scene, server=server)
     env.update(variables or {})
+    if prefix is not None:  # what this program starts in its turn is of the same installation
+        env[PREFIX_VARIABLE] = str(Path(prefix).expanduser().absolute())
     for warning in warnings:
         sys.stderr.write(f"pvensemble: warning: {warning}\n")
     sys.stdout.flush()

@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 from paraview import servermanager
-from paraview.modules.vtkRemotingCore import vtkProcessModule, vtkPVDataInformation
+from paraview.modules.vtkRemotingCore import vtkPVDataInformation
 from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkParallelCore import vtkMultiProcessController
 
 from pvensemble.views.pick import Cells
-from pvensemble.vtkdata.parallel import processes
 
 AXIS_X, AXIS_HEIGHT, AXIS_POSITIONS = "axis_x", "axis_height", "axis_positions"
 """Field arrays of Parallel Coordinates: (n_axes,) plot x, (1,), and (n_runs, n_axes) in [0, 1]."""
@@ -20,28 +18,12 @@ AXIS_X, AXIS_HEIGHT, AXIS_POSITIONS = "axis_x", "axis_height", "axis_positions"
 def fetch(source: Any, port: int = 0) -> Any:
     """Return a source's output as a VTK data set on this side of a client-server connection."""
     source.UpdatePipeline()
-    data = servermanager.Fetch(source, idx=port)
-    if in_step():  # only the first process has got it
-        vtkMultiProcessController.GetGlobalController().Broadcast(data, 0)
-    return data
+    return servermanager.Fetch(source, idx=port)
 
 
 def information(source: Any, port: int = 0) -> vtkPVDataInformation:
-    """Return what there is to know of a source's output as it was updated last.
-
-    The same in all processes that run a script at once, so that they decide alike.
-    """
-    if not in_step():
-        return source.SMProxy.GetDataInformation(port)
-    found = vtkPVDataInformation()
-    found.CopyFromObject(fetch(source, port))
-    return found
-
-
-def in_step() -> bool:
-    """Whether several processes run this very script at once (``pvbatch --sym``, in situ)."""
-    symmetric = vtkProcessModule.GetProcessModule().GetSymmetricMPIMode()
-    return bool(symmetric) and processes() is not None
+    """Return what there is to know of a source's output as it was updated last."""
+    return source.SMProxy.GetDataInformation(port)
 
 
 def cells_of(data: Any) -> Cells:
@@ -75,7 +57,7 @@ class Latest:
         """Return the output."""
         self.source.UpdatePipeline()
         time = self.source.SMProxy.GetDataInformation(self.port).GetMTime()
-        if time != self._time or self._data is None or in_step():
+        if time != self._time or self._data is None:
             self._data, self._time = fetch(self.source, self.port), time
         return self._data
 

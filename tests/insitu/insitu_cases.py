@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from small_network import NETWORK
 
 TOML = f"""
@@ -58,3 +59,16 @@ def train(
         timeout=timeout,
         check=False,
     )
+
+
+def picture(file: Path) -> np.ndarray:
+    """Return a picture, (height, width, 3)."""
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkIOImage import vtkPNGReader
+
+    reader = vtkPNGReader()
+    reader.SetFileName(str(file))
+    reader.Update()
+    image = reader.GetOutput()
+    width, height, _ = image.GetDimensions()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)

@@ -7,8 +7,8 @@ import subprocess
 import numpy as np
 import pytest
 from ensembles import make_ensemble
-from insitu_cases import train
-from test_insitu_train import picture, rows
+from insitu_cases import picture, train
+from test_insitu_train import rows
 
 from pvensemble.launcher import environment, find_paraview
 from pvensemble.launcher.display import virtual_screen

@@ -12,9 +12,6 @@ import pytest
 from insitu_cases import STEPS, train
 from training_cases import differences, everything
 
-from pvensemble.launcher import find_paraview
-from pvensemble.launcher.display import OWN_RENDERING_SINCE
-from pvensemble.launcher.find import paraview_version
 from pvensemble.store import Ensemble
 from pvensemble.store.table import cell_text
 
@@ -188,49 +185,6 @@ def test_resumed_with_other_pipelines(tmp_path):
     assert again.returncode == 0, again.stderr
     index = rows(tmp_path / "e.insitu" / "extracts" / "data.csv")
     assert [int(row["timestep"]) for row in index] == [0, 3, 6, 9, 12, 15, 18, 20]
-
-
-def test_pictures_of_scenes_show_the_training(tmp_path):
-    done = train(tmp_path, "--insitu", "images:every=20,scene=performance,topology,size=640x400")
-    assert done.returncode == 0, done.stderr
-    assert "in situ" not in done.stderr
-    folder = tmp_path / "e.insitu" / "images"
-    index = rows(folder / "data.csv")
-    assert [row["timestep"] for row in index] == ["0", "20"]
-    for name in ("FILE_performance", "FILE_topology", "FILE_similarity"):
-        if name not in index[0]:
-            assert name == "FILE_similarity"  # with a spreadsheet, of which there are no pictures
-            continue
-        first, last = (picture(folder / row[name]) for row in index)
-        assert first.shape == last.shape == (400, 640, 3)
-        for shown in (first, last):
-            assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 50
-        assert (first != last).any(axis=2).mean() > 0.01
-    assert {p.suffix for p in folder.iterdir()} == {".png", ".csv"}
-
-
-def picture(file: Path) -> np.ndarray:
-    """Return a picture, (height, width, 3)."""
-    from vtkmodules.util.numpy_support import vtk_to_numpy
-    from vtkmodules.vtkIOImage import vtkPNGReader
-
-    reader = vtkPNGReader()
-    reader.SetFileName(str(file))
-    reader.Update()
-    image = reader.GetOutput()
-    width, height, _ = image.GetDimensions()
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)
-
-
-def test_scripts_that_draw_find_a_screen_and_no_display_is_named(tmp_path):
-    name = script(tmp_path, "mine.py", "from paraview import catalyst\n")
-    missing = train(tmp_path, "--insitu", name, env={"PATH": str(Path("/nonexistent"))})
-    if paraview_version(find_paraview("pvpython")) >= OWN_RENDERING_SINCE:
-        assert missing.returncode == 0, missing.stderr
-        return
-    assert missing.returncode == 2, missing.stderr
-    assert "DISPLAY is not set and Xvfb is missing" in missing.stderr
-    assert not (tmp_path / "e.pvens").exists()
 
 
 def test_the_example_of_the_documentation_works(tmp_path, repository):

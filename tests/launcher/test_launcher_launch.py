@@ -157,3 +157,13 @@ def test_a_server_that_listens_to_the_world_is_warned_of(fake_paraview):
     assert done.returncode == 7
     assert "listens on every network interface" in done.stderr
     assert said(done.stdout)["argv"][1:] == []
+
+
+def test_what_a_program_starts_is_of_the_same_installation(fake_paraview):
+    program = fake_paraview / "bin" / "pvbatch"
+    program.write_text('#!/bin/sh\nprintf %s "$PVENSEMBLE_PARAVIEW"\n')
+    code = (
+        f"from pvensemble.launcher import launch; launch('pvbatch', prefix={str(fake_paraview)!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == str(fake_paraview)

@@ -49,8 +49,7 @@ def catalyst_execute(info):
             drawn = render.save_layouts(scene, Path(folder), size)
             if chosen["views"] == "yes":
                 drawn += render.save_views(scene, Path(folder))
-            for file in filter(Path.is_file, drawn):  # of several ranks the first has them
+            for file in drawn:
                 name = f"{file.stem}_{info.timestep:06d}{file.suffix}"
                 files[f"FILE_{file.stem}"] = file.rename(chosen.output / name)
-    if files:
-        index.add(info.timestep, files)
+    index.add(info.timestep, files)
