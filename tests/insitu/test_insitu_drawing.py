@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def begin(folder: Path) -> tuple[subprocess.Popen, int]:
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while not (folder / "drawing.txt").exists() or not (folder / "drawing.txt").read_text():
@@ -112,7 +114,7 @@ def wait_until_gone(process: int) -> None:
 @pytest.mark.paraview
 def test_an_interrupt_waits_for_what_is_drawn(tmp_path):
     training, drawing = begin(tmp_path)
-    training.send_signal(signal.SIGINT)
+    os.killpg(training.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
     _, said = training.communicate(timeout=60)
     assert training.returncode == 130, said
     assert "in situ" not in said
