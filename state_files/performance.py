@@ -48,7 +48,9 @@ def add_pipeline(scene, path, groups):
             registrationName="Parallel Coordinates", Input=chosen, FollowTime=0
         ),
         "heat_map": pv.PerformanceHeatMap(registrationName="Performance Heat Map", Input=chosen),
-        "graph": pv.LossAccuracyGraph(registrationName="Loss-Accuracy Graph", Input=chosen),
+        "graph": pv.LossAccuracyGraph(
+            registrationName="Loss-Accuracy Graph", Input=chosen, FollowTime=0
+        ),
     }
 
 

@@ -56,7 +56,7 @@ def add_pipeline(scene, path, groups, layer):
             registrationName="Ensemble Similarity Plot", **of_layer
         ),
         "correlation_graph": pv.FilterCorrelationGraph(
-            registrationName="Filter Correlation Graph", **of_layer
+            registrationName="Filter Correlation Graph", FollowTime=0, **of_layer
         ),
         "correlation_first": pv.FilterCorrelation(
             registrationName="Correlation (first picked)", Runs=low_high[0], **of_layer

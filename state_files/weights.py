@@ -75,7 +75,9 @@ def add_pipeline(scene, path, groups, layer):
         ),
         "norm_graph": pv.NormGraph(registrationName="Norm Graph", Input=runs),
         "trajectory": pv.WeightTrajectory(registrationName="Weight Trajectory", **of_layer),
-        "graph": pv.LossAccuracyGraph(registrationName="Loss-Accuracy Graph", Input=runs),
+        "graph": pv.LossAccuracyGraph(
+            registrationName="Loss-Accuracy Graph", Input=runs, FollowTime=0
+        ),
     }
     scene.sources["diagnostics"] = pv.TrainingDiagnostics(
         registrationName="Diagnostics", **of_layer

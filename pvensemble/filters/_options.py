@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from vtkmodules.vtkCommonCore import vtkInformationVector
+from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble.errors import OptionError, did_you_mean
-from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.filters._base import EnsembleAlgorithm, upstream
 from pvensemble.filters._cache import cached
 from pvensemble.filters._tensor_filter import TensorFilter
 from pvensemble.filters._tensors import Block
 from pvensemble.numerics.ordering import LINKAGES, ClusterOrder, cluster_order
 from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.time import publish_time_steps
 
 CLUSTERED, ORIGINAL = "clustered", "original"
 ORDERS = (CLUSTERED, ORIGINAL)
@@ -60,6 +63,38 @@ class Labels(EnsembleAlgorithm):
         """Refuse a label size that cannot be drawn."""
         if not (np.isfinite(self._label_size) and self._label_size > 0):
             raise OptionError(f"Label Size must be a positive number, got {self._label_size}")
+
+
+class FollowsTime(EnsembleAlgorithm):
+    """Mixin: whether what is drawn of the runs carries their metrics at the present step.
+
+    What does not is the same at every step and publishes no time steps: ParaView neither asks for
+    it nor looks at it again when time moves.
+    """
+
+    _follow_time = True
+
+    def SetFollowTime(self, follow: bool) -> None:
+        """Give what is drawn of the runs their metrics at the present step as columns."""
+        self._set("follow_time", bool(follow))
+
+    def stays(self) -> bool:
+        """Whether what is drawn of the runs is the same at every step."""
+        return not (self._follow_time or self.measures_follow_time())
+
+    def measures_follow_time(self) -> bool:
+        """Whether the runs' measures depend on the step."""
+        return any(getattr(a, "measures_the_present", False) for a in upstream(self))
+
+    def leave_time(self, outInfo: vtkInformationVector, *ports: int) -> None:
+        """Publish that outputs do not depend on time."""
+        for port in ports:
+            publish_time_steps(outInfo.GetInformationObject(port), [])
+
+    def drop_present(self, output: vtkPolyData, runs: RunsData) -> None:
+        """Leave out the metrics, which are those of whatever step was asked for last."""
+        for metric in runs.metric_names:
+            output.GetCellData().RemoveArray(metric)
 
 
 class OrderedFilter(Labels, TensorFilter):

@@ -12,6 +12,7 @@ from itertools import count
 import numpy as np
 
 from pvensemble.filters._options import (
+    FollowsTime,
     Labels,
     TwoColumnColors,
     check_choice,
@@ -45,7 +46,7 @@ HIGH_CORRELATIONS = "high_correlations"
 """Cell array (n_runs,) float64: the count at the present step, NaN where nothing was recorded."""
 
 
-class FilterCorrelationGraph(TwoColumnColors, Labels, TensorFilter):
+class FilterCorrelationGraph(FollowsTime, TwoColumnColors, Labels, TensorFilter):
     """Runs, tensors -> curves of high correlations (cell i is run i), axes with the playhead."""
 
     def __init__(self) -> None:
@@ -72,6 +73,11 @@ class FilterCorrelationGraph(TwoColumnColors, Labels, TensorFilter):
         """Mark the current time."""
         self._set("show_playhead", bool(show))
 
+    def RequestInformation(self, _request, _inInfo, outInfo) -> int:
+        if self.stays():
+            self.leave_time(outInfo, 0)
+        return 1
+
     def RequestData(self, request, inInfo, outInfo) -> int:
         self._check_options()
         now = requested_time(request, outInfo)
@@ -86,8 +92,11 @@ class FilterCorrelationGraph(TwoColumnColors, Labels, TensorFilter):
         panel = count_panel(curves)
         output = self.output(outInfo, 0)
         write_lines(output, runs, curves, panel)
-        present = _present(steps, values, now)
-        output.GetCellData().AddArray(to_vtk(present, HIGH_CORRELATIONS))
+        if self.stays():
+            self.drop_present(output, runs)
+        else:
+            present = _present(steps, values, now)
+            output.GetCellData().AddArray(to_vtk(present, HIGH_CORRELATIONS))
         colors = run_colors(runs, self.color_columns(runs))
         output.GetCellData().AddArray(to_vtk(colors, LAB_COLOR))
         sketch = self._draw(panel, _heading(layer, blocks), now)

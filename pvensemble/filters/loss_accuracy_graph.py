@@ -10,7 +10,7 @@ import numpy as np
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble.errors import OptionError, did_you_mean
-from pvensemble.filters._options import Labels
+from pvensemble.filters._options import FollowsTime, Labels
 from pvensemble.filters.plot_curves import (
     HEIGHT,
     WIDTH,
@@ -31,7 +31,7 @@ SPACING, DASH, GAP = 0.015, 0.13, 0.09
 MAX_DOTS = 3_000_000
 
 
-class LossAccuracyGraph(Labels):
+class LossAccuracyGraph(FollowsTime, Labels):
     """Runs -> accuracy polylines, loss as dashed poly-vertices, axes with the playhead."""
 
     def __init__(self) -> None:
@@ -62,6 +62,11 @@ class LossAccuracyGraph(Labels):
         """Mark the current time."""
         self._set("show_playhead", bool(show))
 
+    def RequestInformation(self, _request, _inInfo, outInfo) -> int:
+        if self.stays():
+            self.leave_time(outInfo, 0, 1)
+        return 1
+
     def RequestData(self, request, inInfo, outInfo) -> int:
         runs = self.runs_input(inInfo)
         self.check_label_size()
@@ -72,8 +77,12 @@ class LossAccuracyGraph(Labels):
             raise OptionError("the runs have no metric over the steps: there is nothing to draw")
         upper, lower = panels(accuracy, loss, log_loss=self._log_loss)
         self.report(0.3, "Curves")
-        write_lines(self.output(outInfo, 0), runs, accuracy, upper)
-        write_dashes(self.output(outInfo, 1), runs, loss, lower)
+        solid, dashed = self.output(outInfo, 0), self.output(outInfo, 1)
+        write_lines(solid, runs, accuracy, upper)
+        write_dashes(dashed, runs, loss, lower)
+        if self.stays():
+            self.drop_present(solid, runs)
+            self.drop_present(dashed, runs)
         self.report(0.8, "Axes")
         sketch = Sketch()
         self._draw(sketch, upper, lower, requested_time(request, outInfo))

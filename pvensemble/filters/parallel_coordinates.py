@@ -12,7 +12,7 @@ from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
 
 from pvensemble.errors import OptionError
-from pvensemble.filters._base import EnsembleAlgorithm, upstream
+from pvensemble.filters._options import FollowsTime
 from pvensemble.filters.plot_axes import draw_axes
 from pvensemble.filters.plot_fields import write_axes
 from pvensemble.filters.plot_geometry import (
@@ -30,7 +30,6 @@ from pvensemble.numerics.plot_options import parse_names, parse_pairs, parse_ran
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.arrays import add_fields, to_vtk
 from pvensemble.vtkdata.runs import RunsData, copy_fields
-from pvensemble.vtkdata.time import publish_time_steps
 
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 16.0, 9.0
 MAX_OUTLIERS = 500
@@ -38,7 +37,7 @@ IMAGE_COLUMNS, IMAGE_ROWS = 1024, 512
 COUNT, DENSITY = "count", "density"
 
 
-class ParallelCoordinates(EnsembleAlgorithm):
+class ParallelCoordinates(FollowsTime):
     """Runs -> lines (cell i is run i), axes, density image.
 
     Ports: 0 lines, 1 axes (lines and text with array ``color``), 2 density image. Both polydata say
@@ -57,7 +56,6 @@ class ParallelCoordinates(EnsembleAlgorithm):
         self._label_size = 3.6
         self._density_above = 3000
         self._runs = ""
-        self._follow_time = True
         self._placed: tuple | None = None
 
     def SetAxes(self, text: str) -> None:
@@ -100,16 +98,10 @@ class ParallelCoordinates(EnsembleAlgorithm):
         """Runs that are drawn as lines, ``0-4,9``; empty for all."""
         self._set("runs", text or "")
 
-    def SetFollowTime(self, follow: bool) -> None:
-        """Give lines the metrics at the present step as columns."""
-        self._set("follow_time", bool(follow))
-
     def RequestInformation(self, _request, _inInfo, outInfo) -> int:
         if not self._shows_the_present():
-            # Hyper-parameters and measures do not depend on time, nor do axes and density then:
-            # ParaView neither asks for them nor looks at them again when it moves.
-            for port in (1, 2) if self._follow_time else (0, 1, 2):
-                publish_time_steps(outInfo.GetInformationObject(port), [])
+            # Hyper-parameters and measures do not depend on time, nor do axes and density then.
+            self.leave_time(outInfo, *((1, 2) if self._follow_time else (0, 1, 2)))
         # Without an extent nothing is drawn of an image.
         extent = (0, IMAGE_COLUMNS - 1, 0, IMAGE_ROWS - 1, 0, 0)
         key = vtkStreamingDemandDrivenPipeline.WHOLE_EXTENT()
@@ -124,8 +116,7 @@ class ParallelCoordinates(EnsembleAlgorithm):
         lines = self.output(outInfo, 0)
         write_lines(lines, runs, layout, self._drawn(runs, layout, is_dense))
         if not (self._follow_time or self._shows_the_present()):
-            for metric in runs.metric_names:
-                lines.GetCellData().RemoveArray(metric)  # of whatever step was asked for last
+            self.drop_present(lines, runs)
         add_fields(lines, axes)
         self.report(0.5, "Axes")
         self.output(outInfo, 1).ShallowCopy(axes)
@@ -138,8 +129,7 @@ class ParallelCoordinates(EnsembleAlgorithm):
 
     def _shows_the_present(self) -> bool:
         """Whether an axis may stand for a column that depends on the step."""
-        present = any(getattr(a, "measures_the_present", False) for a in upstream(self))
-        return present or bool(self._axes.strip())
+        return self.measures_follow_time() or bool(self._axes.strip())
 
     def _place(self, runs: RunsData) -> tuple[AxesLayout, vtkPolyData]:
         """Place and draw the axes, or return those of before: most columns stay with time."""

@@ -11,6 +11,16 @@ LABEL_SIZE = number(
 )
 
 
+def follow_time(what, otherwise=""):
+    """Return the property that leaves what is drawn of the runs alone when time moves."""
+    return checkbox(
+        "FollowTime",
+        True,
+        f"""Give the {what} the metrics at the present step, to colour them by.
+        Without{otherwise}, moving the time leaves the {what} as they are, which is faster.""",
+    )
+
+
 def drawn_runs(which):
     """Return the property that chooses the runs to draw."""
     return text(
@@ -64,12 +74,7 @@ def drawn_runs(which):
             companions, at most 500).""",
             low=0,
         ),
-        checkbox(
-            "FollowTime",
-            True,
-            """Give the lines the metrics at the present step, to colour them by. Without, and
-            while Axes is empty, moving the time leaves the lines as they are, which is faster.""",
-        ),
+        follow_time("lines", " and while Axes is empty"),
     ),
     group(
         "Size",
@@ -138,6 +143,7 @@ class PerformanceHeatMap(heat_map.PerformanceHeatMap):
     ),
     checkbox("LogLoss", False, "Draw the loss on a logarithmic scale."),
     drawn_runs("all"),
+    follow_time("curves"),
     checkbox("ShowPlayhead", True, "Mark the current time (training step)."),
     LABEL_SIZE,
     ports=("Accuracy", "Loss", "Axes"),

@@ -2,7 +2,7 @@
 
 from pvensemble.filters import filter_correlation_graph, run_similarity, similarity_plot
 
-from .plots import LABEL_SIZE, drawn_runs
+from .plots import LABEL_SIZE, drawn_runs, follow_time
 from .properties import checkbox, choice, filter_proxy, group, integer, name_choice, number, text
 
 PROXIES = ("FilterCorrelationGraph", "RunSimilarity", "EnsembleSimilarityPlot")
@@ -91,6 +91,7 @@ COLOURS = group(
     ),
     drawn_runs("all"),
     COLOURS,
+    follow_time("curves"),
     checkbox("ShowPlayhead", True, "Mark the current time (training step)."),
     LABEL_SIZE,
     ports=("Curves", "Axes"),

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pvensemble.vtkdata.arrays import add_field
+from pvensemble.filters._base import EnsembleAlgorithm
+from pvensemble.vtkdata.arrays import add_field, to_vtk
 from pvensemble.vtkdata.runs import add_column, add_measure, runs_to_polydata
+from pvensemble.vtkdata.time import publish_time_steps, requested_time
 
 LEARNING_RATES = np.array([0.01 * 0.9**k for k in range(6)] + [0.01 * 1.1**k for k in range(1, 6)])
 MOMENTA = np.array([0.9**k for k in range(1, 12)])
@@ -82,3 +84,22 @@ def fingerprint(runs):
             values = [array.GetVariantValue(j).ToString() for j in range(array.GetNumberOfValues())]
             parts.append((array.GetName(), array.GetNumberOfComponents(), values))
     return parts
+
+
+class StepSource(EnsembleAlgorithm):
+    """Runs at steps 0, 50 and 100; the column ``validation_accuracy`` is that of the step."""
+
+    def __init__(self):
+        super().__init__(n_inputs=0)
+        self.runs = paper_runs()
+
+    def RequestInformation(self, _request, _inInfo, outInfo):
+        publish_time_steps(outInfo.GetInformationObject(0), [0, 50, 100])
+        return 1
+
+    def RequestData(self, request, _inInfo, outInfo):
+        output, step = self.output(outInfo), requested_time(request, outInfo)
+        output.ShallowCopy(self.runs)
+        accuracy = np.linspace(0, 1, 121) * step
+        output.GetCellData().AddArray(to_vtk(accuracy, "validation_accuracy"))
+        return 1

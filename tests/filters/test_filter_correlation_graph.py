@@ -19,7 +19,7 @@ from pvensemble.filters.plot_geometry import RED
 from pvensemble.filters.run_groups import RunGroups
 from pvensemble.filters.similarity_plot import EnsembleSimilarityPlot
 from pvensemble.vtkdata.arrays import to_numpy
-from pvensemble.vtkdata.time import data_time
+from pvensemble.vtkdata.time import data_time, published_time_steps
 
 
 @pytest.fixture(autouse=True)
@@ -355,3 +355,17 @@ def test_the_colours_are_those_of_the_similarity_plot_and_groups_have_dots(made)
     middles = [cell_points(axes, int(k))[:, :2].mean(axis=0) for k in np.flatnonzero(dots)]
     ends = [cell_points(outputs[0], cell)[-1, :2] for cell in (2, 5)]
     np.testing.assert_allclose(middles, ends, atol=1e-4)
+
+
+def test_curves_that_do_not_follow_time_have_no_columns_of_a_step(made):
+    graph = plot_of(FilterCorrelationGraph(), reader_of(made), Layer="conv2")
+    for follow, steps in ((True, made.steps), (False, [])):
+        graph.SetFollowTime(follow)
+        curves = run(graph, time=made.steps[0])
+        axes = graph.GetOutputDataObject(1)
+        assert published_time_steps(graph.GetExecutive().GetOutputInformation(0)) == steps
+        assert published_time_steps(graph.GetExecutive().GetOutputInformation(1)) == made.steps
+        assert curves.GetCellData().HasArray("high_correlations") == follow
+        assert curves.GetCellData().HasArray("lab_color")
+        red = to_numpy(axes.GetCellData().GetArray("color")) == RED
+        assert red.all(axis=1).any()  # the playhead

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from plot_samples import STEPS, cell_points, make_runs, outputs, paper_runs, sizes
+from plot_samples import STEPS, StepSource, cell_points, make_runs, outputs, paper_runs, sizes
 
+from pvensemble.filters._base import run
 from pvensemble.filters.loss_accuracy_graph import HEIGHT, WIDTH, LossAccuracyGraph
 from pvensemble.filters.plot_geometry import RED
 from pvensemble.vtkdata.arrays import to_numpy
+from pvensemble.vtkdata.time import published_time_steps
 
 
 def draw(runs, **options):
@@ -127,3 +129,25 @@ def test_metrics_can_be_chosen_and_one_is_enough():
     algorithm = LossAccuracyGraph()
     outputs(algorithm, runs)
     assert algorithm.GetMetricNames() == ["", "accuracy", "other"]
+
+
+def test_curves_that_do_not_follow_time_have_no_columns_of_a_step():
+    source, graph = StepSource(), LossAccuracyGraph()
+    graph.SetInputConnection(source.GetOutputPort())
+    for follow, present, steps in (
+        (True, False, [0, 50, 100]),
+        (False, False, []),
+        (False, True, [0, 50, 100]),
+    ):
+        source.measures_the_present = present
+        graph.SetFollowTime(follow)
+        run(graph, time=50)
+        published = [
+            published_time_steps(graph.GetExecutive().GetOutputInformation(port))
+            for port in range(3)
+        ]
+        assert published == [steps, steps, [0, 50, 100]]
+        for port in (0, 1):
+            columns = graph.GetOutputDataObject(port).GetCellData()
+            assert columns.HasArray("validation_accuracy") == bool(steps)
+            assert columns.HasArray("P1")

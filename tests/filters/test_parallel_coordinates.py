@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from plot_samples import (
     LEARNING_RATES,
+    StepSource,
     add_groups,
     cell_points,
     make_runs,
@@ -14,13 +15,13 @@ from plot_samples import (
     sizes,
 )
 
-from pvensemble.filters._base import EnsembleAlgorithm, run
+from pvensemble.filters._base import run
 from pvensemble.filters.parallel_coordinates import ParallelCoordinates
 from pvensemble.filters.plot_fields import read_axes
 from pvensemble.filters.plot_geometry import Z_DATA, Z_GROUP
 from pvensemble.numerics.axes import RAIL
-from pvensemble.vtkdata.arrays import to_numpy, to_vtk
-from pvensemble.vtkdata.time import publish_time_steps, published_time_steps, requested_time
+from pvensemble.vtkdata.arrays import to_numpy
+from pvensemble.vtkdata.time import published_time_steps
 
 
 def draw(runs, **options):
@@ -195,25 +196,6 @@ def test_one_axis_is_a_dash_at_the_value():
     points = cell_points(lines, 33)
     np.testing.assert_allclose(points[:, 1], [3, 3], atol=1e-6)
     assert points[0, 0] < 8.0 < points[1, 0]
-
-
-class StepSource(EnsembleAlgorithm):
-    """Runs at steps 0, 50 and 100; the column ``validation_accuracy`` is that of the step."""
-
-    def __init__(self):
-        super().__init__(n_inputs=0)
-        self.runs = paper_runs()
-
-    def RequestInformation(self, _request, _inInfo, outInfo):
-        publish_time_steps(outInfo.GetInformationObject(0), [0, 50, 100])
-        return 1
-
-    def RequestData(self, request, _inInfo, outInfo):
-        output, step = self.output(outInfo), requested_time(request, outInfo)
-        output.ShallowCopy(self.runs)
-        accuracy = np.linspace(0, 1, 121) * step
-        output.GetCellData().AddArray(to_vtk(accuracy, "validation_accuracy"))
-        return 1
 
 
 def test_axes_and_density_depend_on_time_only_with_a_column_that_may():
