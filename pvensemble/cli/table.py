@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 def table_with_measures(ensemble, p1_step: int | None, interval: list | None) -> dict:
     """Return the run table and, when there is an accuracy, the measures of each run."""
     from pvensemble import schema
-    from pvensemble.numerics.measures import broken_runs, performance_table
+    from pvensemble.numerics.performance import broken_runs, performance_table
 
     columns = ensemble.run_table()
     metric = ensemble.accuracy_metric

@@ -7,7 +7,13 @@ from vtkmodules.vtkCommonCore import vtkDataArray, vtkInformation
 from pvensemble import schema
 from pvensemble.errors import MeasureError
 from pvensemble.filters._base import EnsembleAlgorithm
-from pvensemble.numerics.measures import MEASURES, PRESETS, broken_runs, performance_table, preset
+from pvensemble.numerics.performance import (
+    MEASURES,
+    PRESETS,
+    broken_runs,
+    performance_table,
+    preset,
+)
 from pvensemble.vtkdata.arrays import add_field, to_vtk
 from pvensemble.vtkdata.runs import RunsData
 

@@ -11,7 +11,6 @@ P1(t)               accuracy at the last evaluated step <= t
 P2[a, b]            maximum accuracy over the evaluated steps in the closed interval
 P3[a, b]            standard deviation (ddof 0, percentage points) of the accuracies in the
                     interval, clamped to [lo, hi], then ``1 - (s - lo) / (hi - lo)``; all equal: 1
-combined            mean of the chosen ones of P1, P2, P3
 final, best         last and largest measured accuracy
 time_to_threshold   first evaluated step with an accuracy >= threshold; NaN when there is none
 ==================  ================================================================================
@@ -19,26 +18,15 @@ time_to_threshold   first evaluated step with an accuracy >= threshold; NaN when
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
 from pvensemble import schema
-from pvensemble.errors import MeasureError, did_you_mean
+from pvensemble.errors import MeasureError
 
 Interval = tuple[float, float]
 
-MEASURES = (schema.P1, schema.P2, schema.P3)
-"""The measures that can enter the combined one."""
-
-P3_DEVIATION = "P3_deviation"
-"""Column: the standard deviation behind P3, in percentage points, neither clamped nor inverted."""
-
 EQUAL = 1e-9
 """Deviations (percentage points) closer than this are equal: rounding is not instability."""
-
-PRESETS = ("custom", "efficiency", "stability")
-"""What step and interval judge: see ``preset``."""
 
 
 def accuracy_at(steps: np.ndarray, values: np.ndarray, step: float | None = None) -> np.ndarray:
@@ -63,7 +51,7 @@ def accuracy_at(steps: np.ndarray, values: np.ndarray, step: float | None = None
     MeasureError
         When no step was evaluated by then.
     """
-    steps, values = _checked(steps, values)
+    steps, values = checked(steps, values)
     if step is not None and step < steps[0]:
         raise MeasureError(
             f"P1 at step {step:g}: the first evaluated step is {steps[0]:g}; choose that or later"
@@ -216,7 +204,7 @@ def time_to_threshold(steps: np.ndarray, values: np.ndarray, threshold: float) -
         In optimizer steps; NaN for a run that never gets there. (Not in [0, 1]: a small number is
         good, which is why no number can stand for "never".)
     """
-    steps, values = _checked(steps, values)
+    steps, values = checked(steps, values)
     with np.errstate(invalid="ignore"):
         reached = values >= threshold
     return np.where(reached.any(axis=1), steps[reached.argmax(axis=1)], np.nan)
@@ -232,154 +220,8 @@ def best_value(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
     return maximum_in(steps, values, None)
 
 
-def preset(name: str, steps: np.ndarray) -> tuple[float | None, Interval | None]:
-    """Return the P1 step and the interval that judge one quality.
-
-    ``efficiency`` asks how fast a run gets good (P1 after a tenth of the training, interval from
-    there to six tenths), ``stability`` how well it stays so (P1 at the end, interval the second
-    half), ``custom`` nothing.
-
-    Parameters
-    ----------
-    name : str
-        One of ``PRESETS``.
-    steps : (n_steps,) int
-        Evaluated steps, ascending.
-
-    Returns
-    -------
-    step : float or None
-        In optimizer steps, never before the first evaluated one.
-    interval : (float, float) or None
-
-    Raises
-    ------
-    MeasureError
-        When there is no such preset.
-    """
-    if name not in PRESETS:
-        raise MeasureError(f"there is no preset {name!r}{did_you_mean(name, PRESETS)}")
-    if name == "custom":
-        return None, None
-    first, last = float(steps[0]), float(steps[-1])
-    if name == "efficiency":
-        return max(first, 0.1 * last), (min(0.1 * last, last), max(first, 0.6 * last))
-    return last, (0.5 * last, last)
-
-
-def combined(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean of chosen normalized measures, each (n_runs,).
-
-    Raises
-    ------
-    MeasureError
-        When none is chosen.
-    """
-    if len(columns) == 0:
-        raise MeasureError("the combined measure needs at least one of P1, P2 and P3")
-    return np.mean(columns, axis=0)
-
-
-def broken_runs(states: np.ndarray) -> np.ndarray:
-    """Tell which runs get 0 in every measure, whatever they reached before.
-
-    Parameters
-    ----------
-    states : (n_runs,) str
-        Column ``state`` of the run table.
-
-    Returns
-    -------
-    (n_runs,) bool
-        True for runs that diverged or failed.
-    """
-    return np.isin(states, schema.BROKEN)
-
-
-def performance_table(
-    steps: np.ndarray,
-    values: np.ndarray,
-    *,
-    p1_step: float | None = None,
-    interval: Interval | None = None,
-    clamps: Mapping[str, Interval] | None = None,
-    use: Sequence[str] = MEASURES,
-    threshold: float = 0.9,
-    broken: np.ndarray | None = None,
-) -> dict[str, np.ndarray]:
-    """All measures of all runs.
-
-    Parameters
-    ----------
-    steps : (n_steps,) int
-        Evaluated steps, ascending.
-    values : (n_runs, n_steps) float
-        Accuracies as fractions of 1, NaN where not measured.
-    p1_step : float, default: the last evaluated step
-        Step of P1.
-    interval : (a, b), default: all steps
-        Closed interval of P2 and P3, in optimizer steps.
-    clamps : mapping, optional
-        ``{"P1": (lo, hi), "P2": …, "P3": …}``: ranges that become [0, 1]; P1 and P2 as fractions,
-        P3 in percentage points.
-    use : sequence of str, default: P1, P2, P3
-        Measures that enter ``combined``.
-    threshold : float, default: 0.9
-        Of ``time_to_threshold``.
-    broken : (n_runs,) bool, optional
-        Runs that diverged or failed: 0 in all measures, NaN in ``time_to_threshold`` and
-        ``P3_deviation``.
-
-    Returns
-    -------
-    dict of str to (n_runs,) float64
-        P1, P2, P3, combined, final, best, time_to_threshold, P3_deviation.
-
-    Raises
-    ------
-    MeasureError
-        For an interval or step without evaluated steps, an empty clamp, an unknown measure, or
-        values outside [0, 1] that no clamp maps to it.
-    """
-    steps, values = _checked(steps, values)
-    clamps = dict(clamps or {})
-    for name in [*clamps, *use]:
-        if name not in MEASURES:
-            raise MeasureError(f"there is no measure {name!r}{did_you_mean(name, MEASURES)}")
-    bad = np.zeros(len(values), bool) if broken is None else np.asarray(broken, bool)
-    if bad.shape != (len(values),):
-        raise MeasureError(f"broken: got shape {bad.shape}, expected ({len(values)},)")
-    raw = {
-        schema.P1: accuracy_at(steps, values, p1_step),
-        schema.P2: maximum_in(steps, values, interval),
-    }
-    columns = {name: _unit(name, raw[name], clamps.get(name), bad) for name in raw}
-    deviation = deviation_in(steps, values, interval)
-    columns[schema.P3] = stability(deviation, clamps.get(schema.P3), broken=bad)
-    columns[schema.COMBINED] = combined([columns[name] for name in dict.fromkeys(use)])
-    columns[schema.FINAL] = final_value(steps, values)
-    columns[schema.BEST] = best_value(steps, values)
-    columns = {name: np.where(bad, 0.0, column) for name, column in columns.items()}
-    reached = time_to_threshold(steps, values, threshold)
-    columns[schema.TIME_TO_THRESHOLD] = np.where(bad, np.nan, reached)
-    columns[P3_DEVIATION] = np.where(bad, np.nan, deviation)
-    return columns
-
-
-def _unit(name: str, values: np.ndarray, clamp: Interval | None, bad: np.ndarray) -> np.ndarray:
-    """Return accuracies in [0, 1]: clamped and normalized, or as they are when they lie in it."""
-    if clamp is not None:
-        return normalized(values, clamp, name)
-    judged = values[~bad]
-    if judged.size and (judged.min() < -EQUAL or judged.max() > 1 + EQUAL):
-        raise MeasureError(
-            f"{name}: values lie in [{judged.min():g}, {judged.max():g}], a measure in [0, 1]: "
-            f"choose an accuracy given as a fraction, or clamp {name} to a range"
-        )
-    return np.clip(values, 0.0, 1.0)
-
-
-def _checked(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps (n_steps,) and accuracies (n_runs, n_steps) float64, or say what is wrong."""
     # Contiguous, because the order of summation must not depend on how the caller stores them.
     steps, values = np.asarray(steps), np.ascontiguousarray(values, np.float64)
     if values.ndim != 2 or steps.ndim != 1 or values.shape[1] != len(steps):
@@ -396,7 +238,7 @@ def _checked(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _within(steps: np.ndarray, values: np.ndarray, interval: Interval | None) -> np.ndarray:
     """Return the values (n_runs, n_inside) at the evaluated steps in a closed interval."""
-    steps, values = _checked(steps, values)
+    steps, values = checked(steps, values)
     if interval is None:
         return values
     low, high = interval

@@ -10,7 +10,8 @@ import numpy as np
 from pvensemble.numerics.embedding import embed
 from pvensemble.numerics.filter_counts import FilterCounts
 from pvensemble.numerics.lab_colors import lab_colors
-from pvensemble.numerics.measures import normalized, performance_table, stability
+from pvensemble.numerics.measures import normalized, stability
+from pvensemble.numerics.performance import performance_table
 from pvensemble.numerics.similarity import matched_similarity, run_vectors
 from pvensemble.schema import CORRELATION, DIVERGED, LOSS_METRICS, TEST_ACCURACY
 from pvensemble.store import Ensemble

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pvensemble.numerics.measures import broken_runs, performance_table
+from pvensemble.numerics.performance import broken_runs, performance_table
 from pvensemble.schema import CORRELATION
 from pvensemble.store import Ensemble
 from reproduce_hamid import paper

@@ -11,7 +11,7 @@ from pvensemble.filters._base import run
 from pvensemble.filters.measures import PerformanceMeasures
 from pvensemble.filters.reader import EnsembleReader
 from pvensemble.filters.run_groups import RunGroups
-from pvensemble.numerics.measures import performance_table
+from pvensemble.numerics.performance import performance_table
 from pvensemble.vtkdata.arrays import to_numpy
 from pvensemble.vtkdata.runs import RunsData, runs_to_polydata
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from pvensemble import schema
 from pvensemble.errors import MeasureError
-from pvensemble.numerics import measures
+from pvensemble.numerics import measures, performance
 
 STEPS = np.array([0, 10, 20, 30])
 #                 0    10   20   30
@@ -131,7 +131,7 @@ def test_p3_is_one_when_all_are_equally_unstable():
 
 
 def test_one_run_is_as_stable_as_the_most_stable():
-    table = measures.performance_table(STEPS, VALUES[:1])
+    table = performance.performance_table(STEPS, VALUES[:1])
     assert table["P3"].tolist() == [1.0]
 
 
@@ -153,7 +153,7 @@ def test_clamped_measures_become_zero_to_one():
 @pytest.mark.parametrize("clamp", [(0.9, 0.9), (0.9, 0.1), (np.nan, 1)])
 def test_empty_clamp_is_refused(clamp):
     with pytest.raises(MeasureError, match="P1: clamp .* low end must be below"):
-        measures.performance_table(STEPS, VALUES, clamps={"P1": clamp})
+        performance.performance_table(STEPS, VALUES, clamps={"P1": clamp})
 
 
 def test_time_to_threshold_is_the_first_step_that_reaches_it():
@@ -174,26 +174,26 @@ def test_time_to_threshold_is_the_first_step_that_reaches_it():
     ],
 )
 def test_presets(name, expected):
-    assert measures.preset(name, np.arange(0, 1001, 50)) == expected
+    assert performance.preset(name, np.arange(0, 1001, 50)) == expected
 
 
-@pytest.mark.parametrize("name", measures.PRESETS)
+@pytest.mark.parametrize("name", performance.PRESETS)
 @pytest.mark.parametrize("steps", [[0], [7], [5, 6], [900, 1000]])
 def test_presets_hold_an_evaluated_step_however_few_there_are(name, steps):
-    step, interval = measures.preset(name, np.array(steps))
+    step, interval = performance.preset(name, np.array(steps))
     values = np.full((2, len(steps)), 0.5)
-    table = measures.performance_table(np.array(steps), values, p1_step=step, interval=interval)
+    table = performance.performance_table(np.array(steps), values, p1_step=step, interval=interval)
     assert table["P1"].tolist() == [0.5, 0.5]
 
 
 def test_unknown_preset_is_refused():
     with pytest.raises(MeasureError, match="did you mean 'stability'"):
-        measures.preset("stabilty", STEPS)
+        performance.preset("stabilty", STEPS)
 
 
 # -- the table ----------------------------------------------------------------------------------
 def test_table_by_hand():
-    table = measures.performance_table(
+    table = performance.performance_table(
         STEPS,
         VALUES[:3],
         p1_step=15,
@@ -223,11 +223,11 @@ def test_runs_that_diverged_or_failed_are_broken():
     """A failed run keeps its last accuracy, which would make it the most stable of all."""
     states = np.array(schema.STATES)
     expected = ["DIVERGED", "FAILED"]
-    assert states[measures.broken_runs(states)].tolist() == expected
+    assert states[performance.broken_runs(states)].tolist() == expected
 
 
 def test_diverged_run_gets_zero_in_all_measures():
-    table = measures.performance_table(
+    table = performance.performance_table(
         STEPS, VALUES, broken=np.array([True, False, False, False]), threshold=0.5
     )
     for name in ("P1", "P2", "P3", "combined", "final", "best"):
@@ -247,7 +247,7 @@ def test_diverged_run_gets_zero_in_all_measures():
 )
 def test_table_refuses(options, message):
     with pytest.raises(MeasureError, match=message):
-        measures.performance_table(STEPS, VALUES, **options)
+        performance.performance_table(STEPS, VALUES, **options)
 
 
 @pytest.mark.parametrize(
@@ -261,19 +261,19 @@ def test_table_refuses(options, message):
 )
 def test_unusable_curves_are_refused(steps, values, message):
     with pytest.raises(MeasureError, match=message):
-        measures.performance_table(np.array(steps), values)
+        performance.performance_table(np.array(steps), values)
 
 
 def test_percentages_are_refused_unless_clamped():
     with pytest.raises(MeasureError, match=r"P1: values lie in \[20, 70\]"):
-        measures.performance_table(STEPS, 100 * VALUES[:2])
+        performance.performance_table(STEPS, 100 * VALUES[:2])
     clamps = {"P1": (0, 100), "P2": (0, 100)}
-    table = measures.performance_table(STEPS, 100 * VALUES[:2], clamps=clamps)
+    table = performance.performance_table(STEPS, 100 * VALUES[:2], clamps=clamps)
     np.testing.assert_allclose(table["P1"], [0.7, 0.2])
 
 
 def test_no_runs_give_empty_columns():
-    table = measures.performance_table(STEPS, np.zeros((0, 4)))
+    table = performance.performance_table(STEPS, np.zeros((0, 4)))
     assert all(column.shape == (0,) for column in table.values())
 
 
@@ -282,7 +282,7 @@ def test_no_runs_give_empty_columns():
 def test_all_measures_lie_in_unit_interval_and_are_never_nan(curve, step, interval, data):
     steps, values = curve
     diverged = data.draw(hnp.arrays(bool, len(values)))
-    table = measures.performance_table(
+    table = performance.performance_table(
         steps, values, p1_step=step, interval=interval, broken=diverged
     )
     for name in ("P1", "P2", "P3", "combined", "final", "best"):
@@ -326,13 +326,13 @@ def test_p3_orders_runs_by_stability(deviation):
 def test_inputs_are_not_written_to():
     steps, values = STEPS.copy(), VALUES.copy()
     steps.flags.writeable = values.flags.writeable = False
-    measures.performance_table(steps, values, clamps={"P1": (0, 0.5)})
+    performance.performance_table(steps, values, clamps={"P1": (0, 0.5)})
     np.testing.assert_array_equal(values, VALUES)
 
 
 def test_result_does_not_depend_on_the_order_in_memory():
     values = np.random.default_rng(5).random((40, 33))
-    rows = measures.performance_table(np.arange(33), values)
-    columns = measures.performance_table(np.arange(33), np.asfortranarray(values))
+    rows = performance.performance_table(np.arange(33), values)
+    columns = performance.performance_table(np.arange(33), np.asfortranarray(values))
     for name, column in rows.items():
         np.testing.assert_array_equal(columns[name], column, err_msg=name)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from paraview_process import run_in_paraview
 
-from pvensemble.numerics.measures import performance_table
+from pvensemble.numerics.performance import performance_table
 
 pytestmark = pytest.mark.paraview
 

@@ -13,7 +13,7 @@ from store_samples import create, sample_accuracy, sample_runs
 
 from pvensemble.cli import main
 from pvensemble.cli.info import size_text, steps_text
-from pvensemble.numerics.measures import performance_table
+from pvensemble.numerics.performance import performance_table
 from pvensemble.schema import KINDS
 
 
