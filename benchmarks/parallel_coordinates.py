@@ -24,7 +24,7 @@ from paraview import simple  # noqa: E402
 
 from pvensemble.filters._base import run  # noqa: E402
 from pvensemble.filters.parallel_coordinates import ParallelCoordinates  # noqa: E402
-from pvensemble.vtkdata.runs import add_measure, runs_to_polydata  # noqa: E402
+from pvensemble.vtkdata.runs_output import add_measure, runs_to_polydata  # noqa: E402
 
 SIZE = (1600, 900)
 

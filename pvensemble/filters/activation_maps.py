@@ -37,7 +37,8 @@ from pvensemble.filters.plot_maps import (
 from pvensemble.filters.plot_matrix_panels import SIDE, Caption, of_filters, run_title
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.arrays import to_vtk
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields
 
 PER_FILTER, COMMON = "per filter", "common"
 RANGES = (PER_FILTER, COMMON)

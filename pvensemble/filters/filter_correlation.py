@@ -30,7 +30,8 @@ from pvensemble.numerics.correlation import dead_filters
 from pvensemble.numerics.ordering import ClusterOrder
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.arrays import to_vtk
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields
 
 MAX_PANELS = 16
 MAX_CELLS = 512 * 512

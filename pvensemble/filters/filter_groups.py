@@ -38,7 +38,8 @@ from pvensemble.filters.weight_images import MAX_QUADS
 from pvensemble.numerics.group_colors import faded, group_colors, kernel_colors
 from pvensemble.numerics.merging import all_standing, existing, similar_filters
 from pvensemble.vtkdata.arrays import to_vtk
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields
 from pvensemble.vtkdata.time import requested_time
 
 STANDS_FOR, MERGED = "stands_for", "merged"

@@ -27,7 +27,8 @@ from pvensemble.filters.plot_panels import draw_map, draw_pair_titles
 from pvensemble.numerics.axis_scales import is_text, make_axis
 from pvensemble.numerics.binning import Bins, CellShares, bin_axis, share_cells
 from pvensemble.vtkdata.arrays import add_field, to_vtk
-from pvensemble.vtkdata.runs import RunsData, copy_fields, repeat_columns
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields, repeat_columns
 
 ONE_PAIR, ALL_PAIRS = "one pair", "all pairs"
 LAYOUTS = (ONE_PAIR, ALL_PAIRS)

@@ -29,7 +29,8 @@ from pvensemble.numerics.density import line_density, log_density, sparsest_runs
 from pvensemble.numerics.plot_options import parse_names, parse_pairs, parse_ranges
 from pvensemble.numerics.runs import parse_runs
 from pvensemble.vtkdata.arrays import add_fields, to_vtk
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields
 
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 16.0, 9.0
 MAX_OUTLIERS = 500

@@ -23,7 +23,8 @@ from pvensemble.filters.plot_geometry import (
 from pvensemble.filters.plot_glyphs import glyph_outline
 from pvensemble.filters.plot_time_panels import Panel
 from pvensemble.numerics.runs import parse_runs
-from pvensemble.vtkdata.runs import RunsData, copy_fields, repeat_columns
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields, repeat_columns
 
 WIDTH, HEIGHT = 16.0, 9.0
 

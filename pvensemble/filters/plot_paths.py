@@ -25,7 +25,8 @@ from pvensemble.filters.plot_glyphs import glyph_outline
 from pvensemble.filters.plot_text import CAP_HEIGHT, text_width
 from pvensemble.numerics.ticks import Tick, nice_ticks, number_labels, thin
 from pvensemble.vtkdata.arrays import to_vtk
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields
 from pvensemble.vtkdata.time import snap_index
 
 SIDE = 9.0

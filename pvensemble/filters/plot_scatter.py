@@ -30,7 +30,8 @@ from pvensemble.numerics.embedding import Embedding
 from pvensemble.numerics.lab_colors import lab_colors
 from pvensemble.numerics.ticks import nice_ticks, number_labels
 from pvensemble.vtkdata.arrays import to_vtk
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields
 
 SIDE = 9.0
 MARGIN = 0.05

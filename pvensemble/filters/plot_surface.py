@@ -30,7 +30,8 @@ from pvensemble.numerics.relief import along, draped, relief_scale, value_at
 from pvensemble.numerics.ticks import nice_ticks, number_labels
 from pvensemble.store import LossSurface
 from pvensemble.vtkdata.arrays import to_numpy, to_vtk
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields
 
 SIDE, HEIGHT = 10.0, 4.5
 N_CONTOURS = 14

@@ -43,7 +43,7 @@ from pvensemble.store import Ensemble
 from pvensemble.vtkdata import time
 from pvensemble.vtkdata.arrays import to_numpy, to_vtk
 from pvensemble.vtkdata.parallel import Message, processes
-from pvensemble.vtkdata.runs import runs_to_polydata
+from pvensemble.vtkdata.runs_output import runs_to_polydata
 
 LIVE_INTERVAL = 1.0
 """Seconds between looks at the files; ParaView 5.11 asks for news up to 100 times a second."""

@@ -8,7 +8,7 @@ from pvensemble import schema
 from pvensemble.filters._base import EnsembleAlgorithm
 from pvensemble.numerics.groups import assign_groups, parse_groups
 from pvensemble.vtkdata.arrays import add_field
-from pvensemble.vtkdata.runs import add_column
+from pvensemble.vtkdata.runs_output import add_column
 
 
 class RunGroups(EnsembleAlgorithm):

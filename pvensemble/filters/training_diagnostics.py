@@ -27,7 +27,8 @@ from pvensemble.numerics.diagnostics import (
     gradient_ratios,
 )
 from pvensemble.numerics.norms import GROWTH, QUANTITIES, quantity_of
-from pvensemble.vtkdata.runs import RunsData, add_column, add_measure
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import add_column, add_measure
 from pvensemble.vtkdata.time import requested_time
 
 GRADIENT_LOW, GRADIENT_HIGH = "gradient_ratio_low", "gradient_ratio_high"

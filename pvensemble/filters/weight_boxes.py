@@ -35,7 +35,8 @@ from pvensemble.filters.plot_geometry import Sketch
 from pvensemble.filters.plot_matrix_panels import Caption, draw_heading, place_panels
 from pvensemble.numerics.weight_statistics import extents
 from pvensemble.vtkdata.arrays import add_field
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields
 from pvensemble.vtkdata.time import requested_time
 
 AUTOMATIC, BOXES, IMAGE = "automatic", "boxes", "image"

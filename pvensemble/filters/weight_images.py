@@ -50,7 +50,8 @@ from pvensemble.numerics.weight_statistics import (
     histogram,
     statistics,
 )
-from pvensemble.vtkdata.runs import RunsData, copy_fields
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import copy_fields
 from pvensemble.vtkdata.time import requested_time
 
 PER_FILTER, COMMON = "per filter", "common"

@@ -26,7 +26,8 @@ from pvensemble.numerics.projections import principal_plane
 from pvensemble.numerics.trajectories import MOTIONS, Motion, motion
 from pvensemble.numerics.unit_embedding import chosen_steps, embed_units
 from pvensemble.vtkdata.arrays import to_vtk
-from pvensemble.vtkdata.runs import RunsData, add_column, repeat_columns
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import add_column, repeat_columns
 from pvensemble.vtkdata.time import requested_time
 
 TWO_WEIGHTS, COMPONENTS, UNITS = PROJECTIONS = (

@@ -8,7 +8,7 @@ import numpy as np
 
 from pvensemble.filters._base import EnsembleAlgorithm
 from pvensemble.vtkdata.arrays import add_field, to_vtk
-from pvensemble.vtkdata.runs import add_column, add_measure, runs_to_polydata
+from pvensemble.vtkdata.runs_output import add_column, add_measure, runs_to_polydata
 from pvensemble.vtkdata.time import publish_time_steps, requested_time
 
 LEARNING_RATES = np.array([0.01 * 0.9**k for k in range(6)] + [0.01 * 1.1**k for k in range(1, 6)])

@@ -16,7 +16,7 @@ from vtkmodules.vtkCommonExecutionModel import (
 from pvensemble.errors import MissingArrayError, PipelineError, StoreError
 from pvensemble.filters import parallel_coordinates
 from pvensemble.filters._base import EnsembleAlgorithm, run, spaced, upstream
-from pvensemble.vtkdata.runs import runs_to_polydata
+from pvensemble.vtkdata.runs_output import runs_to_polydata
 
 
 class DoubleSteps(EnsembleAlgorithm):

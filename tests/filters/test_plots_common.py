@@ -10,7 +10,8 @@ from pvensemble.errors import MissingArrayError, OptionError, PipelineError
 from pvensemble.filters.heat_map import PerformanceHeatMap
 from pvensemble.filters.loss_accuracy_graph import LossAccuracyGraph
 from pvensemble.filters.parallel_coordinates import ParallelCoordinates
-from pvensemble.vtkdata.runs import RunsData, vertex_cells
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import vertex_cells
 
 PLOTS = (ParallelCoordinates, PerformanceHeatMap, LossAccuracyGraph)
 

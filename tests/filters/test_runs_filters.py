@@ -13,7 +13,8 @@ from pvensemble.filters.reader import EnsembleReader
 from pvensemble.filters.run_groups import RunGroups
 from pvensemble.numerics.performance import performance_table
 from pvensemble.vtkdata.arrays import to_numpy
-from pvensemble.vtkdata.runs import RunsData, runs_to_polydata
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import runs_to_polydata
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 from pvensemble.schema import COMPLETE, DIVERGED, RUNNING, WAITING
 from pvensemble.store import HyperParameter
 from pvensemble.views.picked import PickOrder, corner_runs, runs_to_show
-from pvensemble.vtkdata.runs import RunsData, runs_to_polydata
+from pvensemble.vtkdata.runs import RunsData
+from pvensemble.vtkdata.runs_output import runs_to_polydata
 
 CYAN, RED = 0, 8
 

@@ -9,8 +9,8 @@ import pytest
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble.errors import MissingArrayError, NotRecordedError
-from pvensemble.vtkdata import runs as runs_module
-from pvensemble.vtkdata.runs import RunsData, runs_to_polydata
+from pvensemble.vtkdata import runs_output
+from pvensemble.vtkdata.runs import RunsData
 
 TABLE = {
     "run_index": np.arange(3),
@@ -31,7 +31,9 @@ HYPER = [
 
 @pytest.fixture
 def polydata():
-    return runs_to_polydata(TABLE, {"train_loss": CURVE, "accuracy": CURVE}, HYPER, name="mine")
+    return runs_output.runs_to_polydata(
+        TABLE, {"train_loss": CURVE, "accuracy": CURVE}, HYPER, name="mine"
+    )
 
 
 def test_cell_i_is_a_vertex_at_i(polydata):
@@ -77,18 +79,18 @@ def test_curves_come_back_and_share_memory(polydata):
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 3), (0, 2), (2, 0)])
 def test_curves_of_any_size(shape):
-    polydata = runs_to_polydata({"run_index": np.arange(shape[0])}, {}, [])
+    polydata = runs_output.runs_to_polydata({"run_index": np.arange(shape[0])}, {}, [])
     values = np.random.default_rng(0).random(shape)
-    runs_module.add_curve(polydata, "m", np.arange(shape[1]), values)
+    runs_output.add_curve(polydata, "m", np.arange(shape[1]), values)
     np.testing.assert_array_equal(RunsData(polydata).curve("m")[1], values)
 
 
 def test_measures_are_listed_in_order_and_do_not_change_the_source(polydata):
     copy = vtkPolyData()
     copy.ShallowCopy(polydata)
-    runs_module.add_measure(copy, "P2", np.array([0.1, 0.2, 0.3]))
-    runs_module.add_measure(copy, "P1", np.array([0.4, 0.5, 0.6]))
-    runs_module.add_measure(copy, "P2", np.array([0.7, 0.8, 0.9]))
+    runs_output.add_measure(copy, "P2", np.array([0.1, 0.2, 0.3]))
+    runs_output.add_measure(copy, "P1", np.array([0.4, 0.5, 0.6]))
+    runs_output.add_measure(copy, "P2", np.array([0.7, 0.8, 0.9]))
     assert RunsData(copy).measures == ["P1", "P2"]
     np.testing.assert_array_equal(RunsData(copy).columns["P2"], [0.7, 0.8, 0.9])
     assert RunsData(polydata).measures == []
