@@ -234,6 +234,8 @@ def _train(
     display = ProgressDisplay(sys.stderr) if first else Messages(sys.stderr, ranks.rank)
     observer = _observer(pipelines, display)
     with stop_on_signals() as stop:
+        if observer is not None:
+            observer.ends_when(stop.is_set)
         try:
             result = train(
                 config,

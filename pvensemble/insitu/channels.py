@@ -11,6 +11,7 @@ from vtkmodules.vtkCommonDataModel import vtkDataObject
 from pvensemble.errors import PipelineError
 from pvensemble.filters.reader import EnsembleReader
 from pvensemble.insitu.feed import Feed
+from pvensemble.insitu.legacy import say_sizes
 from pvensemble.vtkdata.parallel import processes
 
 RUNS, TENSORS = "runs", "tensors"
@@ -54,4 +55,5 @@ class Channels:
             output = self._reader.GetOutputDataObject(port)
             shown[name] = output.NewInstance()
             shown[name].ShallowCopy(output)
+        say_sizes(shown[TENSORS])
         return shown

@@ -19,6 +19,7 @@ from pvensemble.errors import ExpressionError
 from pvensemble.insitu.caught import Caught
 from pvensemble.insitu.clock import Clock
 from pvensemble.insitu.drawing import Drawing, Drawn
+from pvensemble.insitu.ending import ends_when
 from pvensemble.insitu.feed import Feed
 from pvensemble.insitu.news import News, apply
 from pvensemble.insitu.pipeline import Pipeline
@@ -60,6 +61,8 @@ class InSitu:
         self._news = News(tensors=any(p.tensors for p in drawn))
         self._left: list[int] = []
         self._over = False
+
+    ends_when = staticmethod(ends_when)
 
     # -- what the trainer asks and tells ----------------------------------------------------------
     def wishes(self, steps: int) -> tuple[Collection[int], Collection[int]]:

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 import numpy as np
-from paraview import simple
+from paraview import servermanager, simple
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
@@ -31,11 +31,14 @@ _mouse = {"view": None, "at": None, "count": 0}
 def build(path):
     if os.environ.get("PVENSEMBLE_TEST_STATE"):
         scene = reopened(os.environ["PVENSEMBLE_TEST_STATE"], path)
+    elif path is None:
+        scene = Scene({}, {"view": simple.GetActiveViewOrCreate("RenderView")})
     else:
         scene = load_scene(os.environ["PVENSEMBLE_TEST_SCENE"]).build(path)
     _state["scene"] = scene
     _watch_mouse(scene.views)
-    interactor = scene.views["parallel_coordinates"].GetInteractor()
+    views = scene.views
+    interactor = views.get("parallel_coordinates", views.get("view")).GetInteractor()
     interactor.AddObserver("TimerEvent", lambda *_: _look())
     interactor.CreateRepeatingTimer(INTERVAL)
     _write("ready.json", {"version": str(simple.GetParaViewVersion())})
@@ -192,13 +195,46 @@ def show_tab(view):
 def views():
     """Size of each view, in pixels."""
     plots = ("parallel_coordinates", "heat_map", "loss_accuracy")
-    return {n: list(size_of(_state["scene"].views[n])) for n in plots}
+    there = _state["scene"].views
+    return {n: list(size_of(there[n])) for n in plots if n in there}
 
 
 def set_property(source, name, value):
     """Change a property of a source and draw all views."""
     setattr(_state["scene"].sources[source], name, value)
     simple.RenderAllViews()
+
+
+def extracts():
+    """What is extracted from a training that is connected: numbers by name, run and volume."""
+    found = {}
+    for connection in servermanager.Connections:
+        manager = connection.Session.GetSessionProxyManager()
+        proxies = servermanager.vtkSMProxyIterator()
+        proxies.SetSessionProxyManager(manager)
+        proxies.SetModeToOneGroup()
+        proxies.Begin("sources")
+        while not proxies.IsAtEnd():
+            if proxies.GetKey().startswith("Extract: "):
+                producer = proxies.GetProxy().GetClientSideObject()
+                found[proxies.GetKey()] = _numbers(producer.GetOutputDataObject(0))
+            proxies.Next()
+    return found
+
+
+def _numbers(data):
+    if data is None or not data.IsA("vtkMultiBlockDataSet"):
+        cells = data and data.GetAttributes(1)
+        array = cells and cells.GetArray("last_step")
+        return vtk_to_numpy(array).tolist() if array else []
+    found = {}
+    for k in range(data.GetNumberOfBlocks()):
+        image, name = data.GetBlock(k), data.GetMetaData(k).Get(data.NAME())
+        fields = {n: vtk_to_numpy(image.GetFieldData().GetArray(n)) for n in ("step", "shape")}
+        cells = vtk_to_numpy(image.GetCellData().GetArray(0))
+        found[name] = {n: a.tolist() for n, a in fields.items()}
+        found[name]["values"] = cells.tolist()
+    return found
 
 
 def unlink():
@@ -215,6 +251,6 @@ ANSWERS = {
     f.__name__: f
     for f in (
         *(selected, selected_everywhere, selected_in, cell_values, mouse, pixel, axis, points),
-        *(color_count, set_property, show_tab, views, open_scene, unlink, link_again),
+        *(color_count, set_property, show_tab, views, open_scene, unlink, link_again, extracts),
     )
 }

@@ -175,28 +175,45 @@ class Window:
         return last
 
     n_runs = 0
-    ensemble: Path
+    ensemble: Path | None
+
+    # -- menus and dialogs ---------------------------------------------------------------------
+    def choose_first(self, menu: str) -> None:
+        """Choose the first entry that is enabled of the menu that a key opens."""
+        self.mouse("key", menu, "Return")
+
+    def dialog(self, title: str, seconds: float = 60) -> None:
+        """Wait for a dialog and give it the keyboard."""
+        search = ["xdotool", "search", "--onlyvisible", "--name", f"^{title}$"]
+
+        def found() -> list[str]:
+            done = subprocess.run(search, env=self.env, capture_output=True, text=True, check=False)
+            return done.stdout.split()
+
+        number = self.wait(found, seconds, f"dialog {title!r}")[0]
+        self.mouse("windowfocus", "--sync", number)
 
 
 @contextlib.contextmanager
 def open_window(
     folder: Path,
-    ensemble: Path,
-    scene: str,
+    ensemble: Path | None,
+    scene: str | None,
     n_runs: int,
     *,
     state: Path | None = None,
     remote: bool = False,
 ) -> Iterator[Window]:
-    """Start ParaView with a scene, or a state file of it; the window fills the screen.
+    """Start ParaView with a scene, a state file of it, or nothing; the window fills the screen.
 
     With ``remote`` a pvserver on this machine reads the ensemble and runs the filters.
     """
     with virtual_screen(SCREEN) as screen, contextlib.ExitStack() as stack:
         server = stack.enter_context(pvserver(folder, extra=screen)) if remote else None
-        argv, env, _ = command("paraview", [str(ensemble)], scene=scene, server=server)
+        opened = [] if ensemble is None else [str(ensemble)]
+        argv, env, _ = command("paraview", opened, scene=scene, server=server)
         env.update(_settings(folder), **screen)
-        env["PVENSEMBLE_TEST_SCENE"] = str(scene_file(scene))
+        env["PVENSEMBLE_TEST_SCENE"] = "" if scene is None else str(scene_file(scene))
         env["PVENSEMBLE_SCENE"] = str(Path(__file__).with_name("side_channel.py"))
         env["PVENSEMBLE_TEST_FOLDER"] = str(folder)
         env["PVENSEMBLE_TEST_STATE"] = str(state or "")
