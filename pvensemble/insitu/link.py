@@ -48,7 +48,7 @@ class Link:
         ranks: Alone | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._address, self._say, self._ending, self._now = f"{host}:{port}", say, stopping, clock
+        self._address, self._say, self._ending, self._now = f"{host}:{port}", say, ending, clock
         self._link = link or _link()
         self._events = events or _events()
         self._ranks = ranks or all_ranks()
@@ -85,14 +85,17 @@ class Link:
         if not connected and waited > PATIENT_SECONDS:
             raise PipelineError(f"{self._address} did not answer for {waited:.0f} s")
         if connected != self._connected and self._ranks.rank == 0:
-            self._say(
-                f"connected to the ParaView at {self._address}"
-                if connected
-                else f"no ParaView of this version waits at {self._address} (Catalyst > Connect); "
-                "the training goes on and looks again at the next steps"
-            )
+            self._say(self._news(connected))
         self._connected = connected
         return connected
+
+    def _news(self, connected: bool) -> str:
+        if connected:
+            return f"connected to the ParaView at {self._address}"
+        gone = f"the ParaView at {self._address} has gone"
+        none = f"no ParaView of this version waits at {self._address} (Catalyst > Connect)"
+        what = gone if self._connected else none
+        return f"{what}; the training goes on and looks again at the next steps"
 
     def _changes(self) -> bool:
         """Wait until the window wants something; return False when the training is to end."""

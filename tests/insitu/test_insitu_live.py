@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from insitu_cases import train
+from test_insitu_ranks import train_on
 
 from pvensemble.launcher import environment, find_paraview
 from pvensemble.launcher.display import virtual_screen
@@ -50,6 +51,15 @@ def sources():
 
 found["sources"] = wait(sources)
 runs = live.ExtractCatalystData(link, "runs")
+tensors = live.ExtractCatalystData(link, "tensors")
+
+def volumes():
+    tensors.UpdatePipeline()
+    data = tensors.GetClientSideObject().GetOutputDataObject(0)
+    if data is None or not data.IsA("vtkMultiBlockDataSet"):
+        return None
+    here = [k for k in range(data.GetNumberOfBlocks()) if data.GetBlock(k)]
+    return sorted({data.GetMetaData(k).Get(data.NAME()).split("/")[0] for k in here})
 
 def last_step():
     runs.UpdatePipeline()
@@ -64,7 +74,11 @@ def moved(before):
     return step
 
 first = wait(moved(None))
+found["groups"] = wait(volumes)
 found["steps"] = [first, wait(moved(first))]
+measures = pv.PerformanceMeasures(Input=runs, P1Step=5)
+similarity = pv.RunSimilarity(Input=measures, Tensors=tensors, Layer="conv2")
+found["cells"] = [servermanager.Fetch(f).GetNumberOfCells() for f in (measures, similarity)]
 live.PauseCatalyst(link)
 
 def idle(seconds):
@@ -95,7 +109,8 @@ def free_port() -> int:
 
 @pytest.mark.paraview
 @pytest.mark.slow
-def test_a_waiting_paraview_sees_and_pauses_the_training(tmp_path):
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_a_waiting_paraview_sees_and_pauses_the_training(tmp_path, n_ranks):
     port, report = free_port(), tmp_path / "report.json"
     (tmp_path / "watch.py").write_text(WATCHER)
     command = [find_paraview("pvpython"), tmp_path / "watch.py", port, report]
@@ -112,7 +127,11 @@ def test_a_waiting_paraview_sees_and_pauses_the_training(tmp_path):
             wait_for(report.with_suffix(".waits"))
             time.sleep(1)
             pipeline = f"live:every=5,port={port}"
-            done = train(tmp_path, "--set", "steps=1500", "--insitu", pipeline, timeout=300)
+            arguments = ("--set", "steps=1500", "--insitu", pipeline)
+            if n_ranks == 1:
+                done = train(tmp_path, *arguments, timeout=300)
+            else:
+                done = train_on(n_ranks, tmp_path, *arguments, timeout=300)
         finally:
             watcher.kill()
             watcher.wait()
@@ -120,12 +139,29 @@ def test_a_waiting_paraview_sees_and_pauses_the_training(tmp_path):
     assert report.exists(), log.read_text()
     found = json.loads(report.read_text())
     assert found["sources"] == ["runs", "tensors"]
+    ensemble = Ensemble.open(tmp_path / "e.pvens")
+    assert found["groups"] == sorted(group.name for group in ensemble.groups)
+    assert found["cells"] == [4, 16]
     first, second = found["steps"]
     assert len(first) == len(second) == 4
     assert max(first) < max(second)
     assert found["paused"][0] == found["paused"][1] < 1500
     assert max(found["after"]) > max(second)
-    assert int(Ensemble.open(tmp_path / "e.pvens").curve("train_loss").steps[-1]) == 1500
+    assert int(ensemble.curve("train_loss").steps[-1]) == 1500
+    assert f"connected to the ParaView at localhost:{port}" in done.stderr
+    assert done.stderr.count("connected to") == 1
+
+
+@pytest.mark.paraview
+def test_it_is_said_once_when_no_paraview_waits(tmp_path):
+    port = free_port()
+    done = train(tmp_path, "--insitu", f"live:every=5,port={port}")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if "in situ" in line] == [
+        "in situ pipeline 'live' at step 0: no ParaView of this version waits at "
+        f"localhost:{port} (Catalyst > Connect); the training goes on and looks again at the "
+        "next steps"
+    ]
 
 
 def wait_for(file: Path, seconds: float = 90) -> None:
