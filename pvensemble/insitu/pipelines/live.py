@@ -10,7 +10,7 @@ from pvensemble.insitu.settings import settings
 
 OPTIONS = {
     "host": ("localhost", "where ParaView or pvserver runs"),
-    "port": ("22222", "port at which it waits"),
+    "port": ("22222", "port at which it waits", ("whole number", 1, 65535)),
 }
 DRAWS = False
 
