@@ -20,7 +20,7 @@ from insitu_cases import TOML
 
 from pvensemble.store import Ensemble
 
-pytestmark = [pytest.mark.gui, pytest.mark.paraview]
+pytestmark = [pytest.mark.gui, pytest.mark.paraview, pytest.mark.slow]
 
 CATALYST = "alt+c"
 """The key that opens the menu. Its first entry that is enabled is Connect, when a training is
@@ -77,7 +77,7 @@ def test_the_window_shows_and_pauses_a_training(alone, tmp_path):
     window.mouse("key", "ctrl+a")
     window.mouse("type", port)
     window.mouse("key", "Return")
-    window.dialog("Ready for Catalyst connections")
+    window.wait(lambda: f":{port}\n" in window.log(), 60, "open port")
     with training(tmp_path, port) as process:
         log = tmp_path / "train.log"
         told = f"connected to the ParaView at localhost:{port}"
@@ -99,7 +99,7 @@ def test_the_window_shows_and_pauses_a_training(alone, tmp_path):
         shown = window.ask("extracts")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130, log.read_text()
-    window.dialog("Catalyst Disconnected")
+    assert window.ask("extracts") == shown
     compare(shown, Ensemble.open(tmp_path / "e.pvens"))
     assert "Not all meta data" not in window.log()
 
