@@ -7,6 +7,7 @@ from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from pvensemble import schema
 from pvensemble.errors import MissingArrayError
+from pvensemble.vtkdata.blueprint import as_runs
 from pvensemble.vtkdata.runs import RunsData
 
 
@@ -21,7 +22,7 @@ class RunsInput(VTKPythonAlgorithmBase):
         MissingArrayError
             When the input is of another kind or not the runs of an ensemble.
         """
-        data = self.GetInputData(inInfo, port, 0)
+        data = as_runs(self.GetInputData(inInfo, port, 0))
         if not isinstance(data, vtkPolyData):
             got = "nothing" if data is None else data.GetClassName()
             raise MissingArrayError(
@@ -35,7 +36,7 @@ class RunsInput(VTKPythonAlgorithmBase):
     def current_runs(self, port: int = 0) -> RunsData | None:
         """Return the runs that are at a port now, or None: for the lists in the panel."""
         connected = self.GetNumberOfInputConnections(port) > 0
-        data = self.GetInputDataObject(port, 0) if connected else None
+        data = as_runs(self.GetInputDataObject(port, 0)) if connected else None
         if isinstance(data, vtkPolyData) and data.GetCellData().HasArray(schema.RUN_INDEX):
             return RunsData(data)
         return None

@@ -22,6 +22,7 @@ from pvensemble.filters._local_tensors import LocalTensors
 from pvensemble.filters._team import PIECE_KEYS
 from pvensemble.filters._tensors import Block, Tensors
 from pvensemble.filters._volumes import volumes
+from pvensemble.vtkdata.blueprint import as_tensors
 from pvensemble.vtkdata.parallel import Message
 from pvensemble.vtkdata.runs import RunsData
 from pvensemble.vtkdata.time import requested_time
@@ -90,7 +91,7 @@ class TensorFilter(EnsembleAlgorithm):
         """Bring the tensors of this process up to date, and tell what is there."""
         request, inInfo, outInfo = self._update
         if inInfo[TENSORS_PORT].GetNumberOfInformationObjects() > 0:
-            data = self.GetInputData(inInfo, TENSORS_PORT, 0)
+            data = as_tensors(self.GetInputData(inInfo, TENSORS_PORT, 0))
         else:
             _, data = self._bring(requested_time(request, outInfo))
         if not isinstance(data, vtkMultiBlockDataSet):
@@ -136,7 +137,7 @@ class TensorFilter(EnsembleAlgorithm):
     def _connected(self) -> vtkDataObject | None:
         """Return what is at the second input now."""
         has = self.GetNumberOfInputConnections(TENSORS_PORT) > 0
-        return self.GetInputDataObject(TENSORS_PORT, 0) if has else None
+        return as_tensors(self.GetInputDataObject(TENSORS_PORT, 0)) if has else None
 
     def _reader(self) -> vtkAlgorithm | None:
         """Return the algorithm before this one that has a list of layers."""
@@ -163,4 +164,4 @@ class TensorFilter(EnsembleAlgorithm):
         else:
             info.Set(_Pipeline.UPDATE_TIME_STEP(), float(step))
         done = bool(executive.Update(port))
-        return done, source.GetOutputDataObject(port)
+        return done, as_tensors(source.GetOutputDataObject(port))
