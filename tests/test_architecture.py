@@ -20,7 +20,7 @@ FORBIDDEN = {
     "vtkdata": ("torch", "paraview", "h5py"),
     "filters": ("torch", "paraview"),
     "launcher": ("torch", "vtk", "vtkmodules", "paraview"),
-    "insitu": ("torch", "paraview"),
+    "insitu": ("torch", "paraview", "catalyst", "catalyst_conduit"),
     "cli": ("torch", "vtk", "vtkmodules", "paraview", "numpy", "h5py"),
 }
 # Which parts of the package a layer may import.

@@ -70,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run a pipeline of ParaView in this process while it trains; repeatable; "
         "'--insitu list' tells which there are",
     )
+    parser.add_argument(
+        "--insitu-backend",
+        choices=("bridge", "catalyst2"),
+        default="bridge",
+        help="catalyst2: by Kitware's Catalyst 2, where it is installed",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and end")
     parser.add_argument(
         "--resume",
@@ -232,7 +238,7 @@ def _train(
 
     first = ranks.rank == 0
     display = ProgressDisplay(sys.stderr) if first else Messages(sys.stderr, ranks.rank)
-    observer = _observer(pipelines, display)
+    observer = _observer(pipelines, args.insitu_backend, display)
     with stop_on_signals() as stop:
         if observer is not None:
             observer.ends_when(stop.is_set)
@@ -277,13 +283,13 @@ def _conclude(result: TrainResult, path: Path, resume: str) -> None:
         print(f"{_count(result.n_merged, 'filter')} merged; see: pvensemble merges {path}")
 
 
-def _observer(pipelines: list, display: ProgressDisplay | Messages):
+def _observer(pipelines: list, backend: str, display: ProgressDisplay | Messages):
     """Return who runs pipelines while training goes on; None when there are none."""
     if not pipelines:
         return None
     from pvensemble.insitu.observer import InSitu
 
-    return InSitu(pipelines, display.say)
+    return InSitu(pipelines, display.say, backend)
 
 
 def failure_lines(failures: Sequence[tuple[str, str]], most: int = 3) -> list[str]:
@@ -305,6 +311,8 @@ def resume_command(args: argparse.Namespace, ranks: Ranks) -> str:
     words += ["--data", args.data] if args.data else []
     for pipeline in args.insitu:
         words += ["--insitu", pipeline]
+    if args.insitu_backend != "bridge":
+        words += ["--insitu-backend", args.insitu_backend]
     for override in args.set:
         words += ["--set", override]
     words += ["--device", args.device] if args.device != "auto" else []

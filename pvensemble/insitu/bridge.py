@@ -1,42 +1,31 @@
-"""The way to ParaView Catalyst: ``paraview.catalyst.bridge`` with scripts of version 2.
+"""The usual way to ParaView Catalyst: ``paraview.catalyst.bridge`` with scripts of version 2.
 
 The bridge's own ``coprocess`` takes one channel and runs all pipelines at once; here every pipeline
-is run by itself, with two channels, so that one that fails leaves the others alone.
+is run by itself, with two channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 
-from pvensemble.errors import PipelineError, PVEnsembleError
-from pvensemble.insitu.catching import Caught, caught
-from pvensemble.insitu.channels import CHANNELS, Channels
-from pvensemble.insitu.feed import Feed
+from pvensemble.errors import PipelineError
+from pvensemble.insitu.backend import Backend, Said, refresh_readers, require_plugin
+from pvensemble.insitu.catching import caught
+from pvensemble.insitu.caught import Caught
+from pvensemble.insitu.channels import CHANNELS
 from pvensemble.insitu.pipeline import Pipeline
-from pvensemble.insitu.process import inside_paraview, prepare
+from pvensemble.insitu.process import inside_paraview
 from pvensemble.insitu.settings import Settings, current
 
-READER = "EnsembleReader"
 
+class Bridge(Backend):
+    """ParaView in this process, and Catalyst as it came before version 2."""
 
-class Bridge:
-    """ParaView in this process.
-
-    Parameters
-    ----------
-    pipelines
-        All that will be run; ParaView is initialized here, before training begins.
-    """
-
-    def __init__(self, pipelines: list[Pipeline]) -> None:
-        self._stack = ExitStack()
-        inside = inside_paraview()
-        prepare()
+    def _start(self, pipelines: list[Pipeline]) -> None:
         from paraview.catalyst import bridge
         from paraview.modules.vtkPVCatalyst import vtkCPProcessor
 
-        if inside:  # initialize() would warn that ParaView is there already
+        if inside_paraview():  # initialize() would warn that ParaView is there already
             bridge.coprocessor = vtkCPProcessor()
             bridge.coprocessor.Initialize()
         else:
@@ -47,22 +36,9 @@ class Bridge:
             bridge.add_pipeline(str(pipeline.script), 2)
             number = bridge.coprocessor.GetNumberOfPipelines() - 1
             self._scripts[pipeline.name] = bridge.coprocessor.GetPipeline(number)
-        from paraview import simple
+        require_plugin()
 
-        if not hasattr(simple, READER):
-            raise PVEnsembleError("--insitu: ParaView has not loaded the pvensemble plugin")
-        self._channels: Channels | None = None
-        self._shown: tuple[int, dict] | None = None
-
-    def begin(self, feed: Feed) -> None:
-        """Let all readers of this process show an ensemble."""
-        from pvensemble.filters._sources import use_source
-
-        self._stack.callback(use_source(feed.view))
-        self._channels = Channels(feed)
-
-    def execute(self, pipeline: Pipeline, step: int, settings: Settings) -> Caught:
-        """Run a pipeline at a step, which must be later than the last."""
+    def _run(self, pipeline: Pipeline, step: int, found: Caught) -> None:
         from paraview.modules.vtkPVCatalyst import vtkCPDataDescription
 
         script = self._scripts[pipeline.name]
@@ -70,28 +46,20 @@ class Bridge:
         for name in CHANNELS:
             description.AddInput(name)
         description.SetTimeData(float(step), step)
-        with caught(pipeline.script) as found, current(settings):
-            wanted = script.RequestDataDescription(description)
-            if wanted and found.failure is None:
-                try:
-                    channels = self._at(step)
-                except PipelineError as error:
-                    found.failure = str(error)
-                    return found
-                for name, data in channels.items():
-                    description.GetInputDescriptionByName(name).SetGrid(data)
-                self._refresh_readers()
-                done = script.CoProcess(description)
-                if not done and found.failure is None:
-                    found.failure = "ParaView gave no reason"
-        return found
+        wanted = script.RequestDataDescription(description)
+        if not wanted or found.failure is not None:
+            return
+        for name, data in self._at(step).items():
+            description.GetInputDescriptionByName(name).SetGrid(data)
+        refresh_readers()
+        if not script.CoProcess(description) and found.failure is None:
+            raise PipelineError("ParaView gave no reason")
 
     def switch_off(self, pipeline: Pipeline) -> None:
         """Never run a pipeline again."""
         self._bridge.coprocessor.RemovePipeline(self._scripts.pop(pipeline.name))
 
-    def end(self, pipelines: list[Pipeline], settings: Callable[[Pipeline], Settings]) -> dict:
-        """Let the scripts that are left finish what they have begun; return what they said."""
+    def _finish(self, pipelines: list[Pipeline], settings: Callable[[Pipeline], Settings]) -> Said:
         said = {}
         for pipeline in pipelines:
             with caught(pipeline.script) as found, current(settings(pipeline)):
@@ -99,21 +67,4 @@ class Bridge:
             self.switch_off(pipeline)
             said[pipeline.name] = found
         self._bridge.finalize()
-        self._stack.close()
         return said
-
-    def _at(self, step: int) -> dict:
-        """Return the channels at a step, made once for all pipelines."""
-        if self._shown is None or self._shown[0] != step:
-            self._shown = None
-            self._shown = step, self._channels.at(step)
-        return self._shown[1]
-
-    def _refresh_readers(self) -> None:
-        """Let the readers in scripts and scenes see what is new."""
-        from paraview import simple
-
-        for source in simple.GetSources().values():
-            if source.SMProxy.GetXMLName() == READER:
-                source.SMProxy.InvokeCommand("Refresh")
-                source.UpdatePipelineInformation()

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pvensemble.errors import PVEnsembleError
-from pvensemble.insitu.bridge import Bridge
+from pvensemble.insitu.backends import start
 from pvensemble.insitu.caught import Caught
 from pvensemble.insitu.feed import Feed
 from pvensemble.insitu.messages import receive, send
@@ -33,9 +33,10 @@ class Drawer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        scripts = receive(connection)["pipelines"]
+        told = receive(connection)
+        self._backend = told["backend"]
         self._pipelines = {
-            name: Pipeline(name, Path(script), {}, Trigger()) for name, script in scripts
+            name: Pipeline(name, Path(script), {}, Trigger()) for name, script in told["pipelines"]
         }
 
     def run(self) -> None:
@@ -57,7 +58,7 @@ class Drawer:
     def _begin(self, path: Path) -> dict:
         """Read what stands in the files, before more does."""
         try:
-            self._bridge = Bridge([*self._pipelines.values()])
+            self._bridge = start(self._backend, [*self._pipelines.values()])
             self._feed = Feed.open(path)
             for group in self._feed.groups:
                 group.begin(frozenset())

@@ -56,6 +56,8 @@ class Drawing:
     ----------
     pipelines
         All that will be run there. They are imported as they are first executed.
+    backend
+        The way to ParaView Catalyst there.
 
     Raises
     ------
@@ -65,7 +67,7 @@ class Drawing:
         It does not start.
     """
 
-    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
+    def __init__(self, pipelines: Sequence[Pipeline], backend: str = "bridge") -> None:
         program = find_paraview("pvpython")
         self._connection, theirs = Pipe()
         script = package_folder() / "insitu" / "drawer.py"
@@ -84,14 +86,17 @@ class Drawing:
         self._pending: list[tuple[str, int]] = []
         self._done: list[Drawn] = []
         self._lost = ""
-        self._send({"pipelines": [[p.name, str(p.script)] for p in pipelines]})
+        scripts = [[p.name, str(p.script)] for p in pipelines]
+        self._send({"backend": backend, "pipelines": scripts})
 
     def begin(self, path: Path) -> None:
         """Let it read what was recorded before, and wait until it has."""
         self._send({"do": "begin", "path": str(path.absolute())})
         answer = self._answer()
-        if self._lost or "error" in answer:
-            raise PVEnsembleError(f"--insitu: {self._lost or answer['error']}")
+        if self._lost:
+            raise PVEnsembleError(f"--insitu: {self._lost}")
+        if "error" in answer:
+            raise PVEnsembleError(answer["error"])
 
     def execute(self, pipeline: Pipeline, step: int, settings: Settings, news: list) -> None:
         """Let a pipeline be run at a step; wait only while others wait.

@@ -11,11 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pvensemble.errors import ExpressionError
+from pvensemble.insitu.backends import start
 from pvensemble.insitu.caught import Caught
 from pvensemble.insitu.clock import Clock
 from pvensemble.insitu.drawing import Drawing, Drawn
@@ -27,9 +27,6 @@ from pvensemble.insitu.ranks import all_ranks
 from pvensemble.insitu.settings import Settings
 from pvensemble.numerics.measures import value_at
 
-if TYPE_CHECKING:
-    from pvensemble.insitu.bridge import Bridge
-
 
 class InSitu:
     """Runs pipelines while a training goes on; see :class:`pvensemble.train.observer.Observer`.
@@ -40,6 +37,8 @@ class InSitu:
         What to run.
     say
         Gets lines for people.
+    backend
+        The way to ParaView Catalyst, ``bridge`` or ``catalyst2``.
     clock
         Seconds; replaced by tests.
     """
@@ -48,13 +47,15 @@ class InSitu:
         self,
         pipelines: Sequence[Pipeline],
         say: Callable[[str], None],
+        backend: str = "bridge",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipelines, self._say, self._now = list(pipelines), say, clock
         self._ranks = all_ranks()
         drawn = [p for p in pipelines if p.draws]
-        self._drawing = Drawing(drawn) if drawn and self._ranks.rank == 0 else None
-        self._bridge = _bridge([p for p in pipelines if not p.draws])
+        self._drawing = Drawing(drawn, backend) if drawn and self._ranks.rank == 0 else None
+        mine = [p for p in pipelines if not p.draws]
+        self._bridge = start(backend, mine) if mine else None
         self._settings: dict[str, Settings] = {}
         self._said: set[tuple[str, str]] = set()
         self._failed: set[str] = set()
@@ -252,12 +253,3 @@ class InSitu:
 
 def _failed(step: int, failure: str) -> str:
     return f"failed at step {step} and is switched off: {failure}"
-
-
-def _bridge(pipelines: list[Pipeline]) -> Bridge | None:
-    """Return the way to ParaView in this process, which is loaded only where it is needed."""
-    if not pipelines:
-        return None
-    from pvensemble.insitu.bridge import Bridge
-
-    return Bridge(pipelines)

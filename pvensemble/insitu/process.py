@@ -43,3 +43,10 @@ def prepare() -> None:
         inspect.getargspec = inspect.getfullargspec
     os.environ.setdefault("HWLOC_COMPONENTS", "-gl")  # MPI would ask every X server for its GPUs
     os.environ.setdefault("PV_PLUGIN_CONFIG_FILE", str(plugin_config()))
+
+
+def version() -> tuple[int, ...]:
+    """Return major and minor version of this Python's ParaView."""
+    from paraview import __version__
+
+    return tuple(int(part) for part in __version__.split(".")[:2])

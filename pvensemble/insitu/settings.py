@@ -13,8 +13,8 @@ values are allowed; see :mod:`pvensemble.insitu.options`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def names_in(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-_current: list[Settings] = []
+_current: list[Callable[[], Settings]] = []
 
 
 def settings() -> Settings:
@@ -68,13 +68,18 @@ def settings() -> Settings:
     """
     if not _current:
         raise PVEnsembleError("settings() is for scripts of 'pvensemble train --insitu'")
-    return _current[-1]
+    return _current[-1]()
+
+
+def current(values: Settings) -> AbstractContextManager[None]:
+    """Let ``settings()`` return these."""
+    return current_by(lambda: values)
 
 
 @contextmanager
-def current(values: Settings) -> Iterator[None]:
-    """Let ``settings()`` return these."""
-    _current.append(values)
+def current_by(choose: Callable[[], Settings]) -> Iterator[None]:
+    """Let ``settings()`` return what a function chooses when a script asks."""
+    _current.append(choose)
     try:
         yield
     finally:

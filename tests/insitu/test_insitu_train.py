@@ -23,6 +23,7 @@ import json
 from pathlib import Path
 from paraview import catalyst, simple as pv
 from pvensemble.insitu.settings import settings
+from pvensemble.vtkdata.blueprint import as_runs, as_tensors
 
 OPTIONS = {"word": ("none", "any word")}
 DRAWS = False
@@ -36,10 +37,10 @@ def catalyst_execute(info):
     runs.UpdatePipeline(info.time)
     tensors.UpdatePipeline(info.time)
     reader.UpdatePipeline(info.time)
-    data = runs.GetClientSideObject().GetOutputDataObject(0)
+    data = as_runs(runs.GetClientSideObject().GetOutputDataObject(0))
     accuracy = data.GetCellData().GetArray("validation_accuracy")
     found["accuracy"] = [accuracy.GetValue(i) for i in range(data.GetNumberOfCells())]
-    blocks = tensors.GetClientSideObject().GetOutputDataObject(0)
+    blocks = as_tensors(tensors.GetClientSideObject().GetOutputDataObject(0))
     found["blocks"] = {
         blocks.GetMetaData(i).Get(blocks.NAME()):
             int(blocks.GetBlock(i).GetFieldData().GetArray("step").GetValue(0))
@@ -88,8 +89,14 @@ def test_extracts_hold_what_the_store_holds(tmp_path, plain):
     done = train(tmp_path, "--insitu", "extracts:plots=LossAccuracyGraph")
     assert done.returncode == 0, done.stderr
     assert "in situ" not in done.stderr
-    folder = tmp_path / "e.insitu" / "extracts"
-    ensemble = Ensemble.open(tmp_path / "e.pvens")
+    check_extracts(tmp_path)
+    assert differences(everything(tmp_path / "e.pvens"), plain) == []
+
+
+def check_extracts(path: Path) -> None:
+    """Compare the extracts of a training at ``path / "e.pvens"`` with what it stored."""
+    folder = path / "e.insitu" / "extracts"
+    ensemble = Ensemble.open(path / "e.pvens")
     assert [int(row["timestep"]) for row in rows(folder / "data.csv")] == [0, 10, 20]
     for row in rows(folder / "data.csv"):
         step = int(row["timestep"])
@@ -102,7 +109,6 @@ def test_extracts_hold_what_the_store_holds(tmp_path, plain):
         assert {r["state"] for r in table} == {"COMPLETE" if step == 20 else "RUNNING"}
         for name in ("FILE_runs", "FILE_LossAccuracyGraph"):
             assert cells(folder / row[name]) > 0
-    assert differences(everything(tmp_path / "e.pvens"), plain) == []
 
 
 def cells(file: Path) -> int:

@@ -11,6 +11,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 from pvensemble.insitu.cinema import CinemaIndex, replaced
 from pvensemble.insitu.settings import settings
 from pvensemble.store.table import csv_text
+from pvensemble.vtkdata.blueprint import as_runs
 from pvensemble.vtkdata.runs import RunsData
 
 OPTIONS = {
@@ -34,7 +35,7 @@ index = CinemaIndex(chosen.output)
 
 
 def catalyst_execute(info):
-    data = updated(runs, info.time)
+    data = as_runs(updated(runs, info.time))
     drawn = {name: updated(plot, info.time) for name, plot in plots.items()}  # by all ranks
     if data.GetNumberOfCells() == 0:
         return  # another rank holds the table
