@@ -24,12 +24,11 @@ from pathlib import Path
 from paraview import catalyst
 from pvensemble.insitu.settings import settings
 
-OPTIONS = {"word": ("none", "any word")}
-DRAWS = False
+OPTIONS = {"word": ("none", "any word")}  # it draws, so it runs in a process of its own
 options = catalyst.Options()
 
 def catalyst_finalize():
-    Path("finished").write_text(settings()["word"])
+    Path("finished").write_text(f"{settings()['word']} {catalyst.get_args()}")
     raise ValueError("late")
 """
 BACKEND = ("--insitu-backend", "catalyst2")
@@ -76,7 +75,7 @@ def test_pipelines_see_fail_and_finish_as_by_the_bridge(tmp_path, plain, modules
     assert lines == [
         "in situ pipeline 'failing' failed at step 10 and is switched off: ValueError: planted in "
         "two lines (failing.py, line 6)",
-        "in situ pipeline 'late' at the end: ValueError: late (late.py, line 12)",
+        "in situ pipeline 'late' at the end: ValueError: late (late.py, line 11)",
     ]
     check_extracts(tmp_path)
     accuracy = Ensemble.open(tmp_path / "e.pvens").curve("validation_accuracy")
@@ -90,7 +89,7 @@ def test_pipelines_see_fail_and_finish_as_by_the_bridge(tmp_path, plain, modules
         assert {*found["blocks"].values()} == {found["step"]}
         assert len(found["blocks"]) > 10
     assert (tmp_path / "finalized").exists()
-    assert (tmp_path / "finished").read_text() == "mine"
+    assert (tmp_path / "finished").read_text() == "mine ['late']"
 
 
 @both

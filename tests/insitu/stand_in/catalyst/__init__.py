@@ -11,6 +11,8 @@ from catalyst_conduit.blueprint import mesh as blueprint
 from catalyst_conduit.blueprint.mesh import only
 from vtk_meshes import collection, partitioned
 
+from pvensemble.insitu.process import inside_paraview
+
 NAME = "stand_in"
 
 
@@ -29,8 +31,13 @@ def initialize(node):
     only(node, "catalyst_load", "catalyst")
     only(node["catalyst"], "scripts")
     from paraview.catalyst import bridge
+    from paraview.modules.vtkPVCatalyst import vtkCPProcessor
 
-    bridge.initialize()
+    if inside_paraview():
+        bridge.coprocessor = vtkCPProcessor()
+        bridge.coprocessor.Initialize()
+    else:
+        bridge.initialize()
     for child in node["catalyst/scripts"].children():
         script = child.node()
         only(script, "filename", "args")
