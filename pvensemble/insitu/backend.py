@@ -43,17 +43,17 @@ class Backend:
     def __init__(self, pipelines: list[Pipeline]) -> None:
         self._stack = ExitStack()
         self._channels: Channels | None = None
-        self._shown: tuple[int, dict] | None = None
+        self._shown: tuple[tuple[int, int], dict] | None = None
         prepare()
         self._start(pipelines)
 
     def begin(self, feed: Feed) -> None:
         """Let all readers of this process show an ensemble."""
         self._stack.callback(use_source(feed.view))
-        self._channels = Channels(feed)
+        self._feed, self._channels = feed, Channels(feed)
 
     def execute(self, pipeline: Pipeline, step: int, settings: Settings) -> Caught:
-        """Run a pipeline at a step, which must be later than the last."""
+        """Run a pipeline at a step, which must not be earlier than the last."""
         with caught(pipeline.script) as found, current(settings):
             try:
                 self._run(pipeline, step, found)
@@ -85,9 +85,10 @@ class Backend:
 
     def _at(self, step: int) -> dict[str, vtkDataObject]:
         """Return the channels at a step, made once for all pipelines."""
-        if self._shown is None or self._shown[0] != step:
+        key = step, self._feed.version
+        if self._shown is None or self._shown[0] != key:
             self._shown = None
-            self._shown = step, self._channels.at(step)
+            self._shown = key, self._channels.at(step)
         return self._shown[1]
 
 

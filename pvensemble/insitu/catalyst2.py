@@ -42,7 +42,7 @@ class Catalyst2(Backend):
         self._catalyst, self._conduit = catalyst_modules()
         self._failures = getattr(self._catalyst, "CatalystError", RuntimeError)
         self._pipelines = {p.name: p for p in pipelines}
-        self._node: tuple[int, Any] | None = None
+        self._node: tuple[dict, Any] | None = None
         self._kept: dict[str, tuple] = {}
         name = os.environ.get("CATALYST_IMPLEMENTATION_NAME", PARAVIEW)
         if name == PARAVIEW:
@@ -99,8 +99,9 @@ class Catalyst2(Backend):
 
     def _node_at(self, step: int) -> Any:
         """Return the node of a step, made once for all pipelines."""
-        if self._node is None or self._node[0] != step:
-            self._node = step, step_node(self._conduit, self._at(step), step)
+        channels = self._at(step)
+        if self._node is None or self._node[0] is not channels:
+            self._node = channels, step_node(self._conduit, channels, step)
         return self._node[1]
 
 

@@ -21,9 +21,13 @@ class Clock(Generic[T]):
         self._next = dict(first)
         self._waiting: dict[int, list[tuple[str, T]]] = {}
 
+    def expect(self, group: str, step: int | None) -> None:
+        """Note the step that a group, known or new, will show next."""
+        self._next[group] = step
+
     def put(self, group: str, step: int, shown: T, following: int | None) -> None:
         """Note what a group has shown at a step, and the step that it will show next."""
-        self._next[group] = following
+        self.expect(group, following)
         self._waiting.setdefault(step, []).append((group, shown))
 
     @property

@@ -60,22 +60,29 @@ class Drawer:
         try:
             self._bridge = start(self._backend, [*self._pipelines.values()])
             self._feed = Feed.open(path)
-            for group in self._feed.groups:
-                group.begin(frozenset())
-                group.metric_rows()
+            self._hold_all()
         except PVEnsembleError as error:
             return {"error": str(error)}
         self._bridge.begin(self._feed)
         return {}
 
+    def _hold_all(self) -> None:
+        """Hold the tensors of all groups, also of those that were added."""
+        for group in self._feed.groups:
+            if not group.here:
+                group.begin(())
+                group.metric_rows()
+
     def _execute(self, told: dict) -> Caught:
         """Take in the news, and run a pipeline unless it is switched off."""
         stored = apply(told["news"], self._feed, tensors=True)
+        self._hold_all()
         pipeline = self._pipelines.get(told["name"])
         if pipeline is None:
             return Caught()
         late = [name for name, step in stored.items() if not self._on_disk(name, step)]
-        self._feed.changed()
+        if told["news"]:
+            self._feed.changed()
         found = self._bridge.execute(pipeline, told["step"], _settings(told["settings"]))
         if late:
             found.messages.append(

@@ -8,19 +8,24 @@ read from the files when a filter asks for them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from pvensemble.errors import NotRecordedError
+from pvensemble.errors import NotRecordedError, StoreError
 from pvensemble.schema import NETWORK
 from pvensemble.store import Ensemble
+from pvensemble.store.ensemble import is_group
+from pvensemble.store.files import VISIBLE_SECONDS
 from pvensemble.store.group import Group
 from pvensemble.store.group_index import RunState
 from pvensemble.store.tiling import tile, untile
 
+LOOK_SECONDS = 0.1
 Metrics = Mapping[str, "tuple[np.ndarray, np.ndarray]"]
 Tensors = Mapping["tuple[str, str]", np.ndarray]
 
@@ -46,9 +51,22 @@ class LiveGroup(Group):
         self.recorded: frozenset[int] = frozenset()
         self._tiled: dict[tuple[str, str, int], np.ndarray] = {}
 
-    def begin(self, recorded: frozenset[int]) -> None:
+    def begin(self, recorded: Collection[int]) -> None:
         """This process trains it and stores its tensors at these steps."""
-        self.here, self.recorded = True, recorded
+        self.here, self.recorded = True, frozenset(recorded)
+
+    def read_header(self) -> bool:
+        """Read which runs it has, and nothing that they did: that will be told.
+
+        Returns
+        -------
+        bool
+            Whether it is there.
+        """
+        self.refresh()
+        if self.ready:
+            self._index = self._index.header()
+        return self.ready
 
     def add(self, step: int, metrics: Metrics, tensors: Tensors) -> None:
         """Take in what the runs measured at a step; arrays are kept, not copied."""
@@ -60,7 +78,7 @@ class LiveGroup(Group):
                 self._index.metric_steps[name] = int(steps[-1])
         self._index.last_step = max(self._index.last_step, step)
         if tensors:
-            self._look()
+            self.look()
             self._steps[step] = {key: t for key, t in tensors.items() if key != NETWORK}
 
     def set_states(self, positions: Sequence[int], state: str, step: int, reason: str) -> None:
@@ -73,15 +91,19 @@ class LiveGroup(Group):
 
         Also true when the step was skipped, because the disk was full.
         """
-        self._look()
+        self.look()
         return step in {*self._index.recorded_steps, *(s for s, _ in self._index.skipped)}
 
-    def _look(self) -> None:
-        """Look what the disk has by now; let go of what it has and of what it never will."""
+    def look(self) -> None:
+        """Look what the disk has by now, and which layers are recorded.
+
+        What it has, or never will, is let go of.
+        """
         self._stored.refresh()
         stored = self._stored.index
         self._index.tensors, self._index.recorded_steps = stored.tensors, stored.recorded_steps
         self._index.skipped, self._index.merges = stored.skipped, stored.merges
+        self._index.layers = stored.layers
         gone = {*stored.recorded_steps, *(step for step, _ in stored.skipped)}
         self._steps = {s: t for s, t in self._steps.items() if s in self.recorded - gone}
         self._tiled = {key: stack for key, stack in self._tiled.items() if key[2] in self._steps}
@@ -138,7 +160,7 @@ class Feed(Ensemble):
     group_class = LiveGroup
     _origin: Feed | None = None
     _own: Mapping[str, object] = MappingProxyType({})
-    _version = 0
+    version = 0
     _elsewhere: frozenset[int] = frozenset()
 
     @property
@@ -166,14 +188,47 @@ class Feed(Ensemble):
         """In a view: tell whether there is anything new. Else: read the files."""
         if self._origin is None:
             return super().refresh()
-        changed = self._version != self._origin._version
+        changed = self.version != self._origin.version
         self.__dict__.update({**self._origin.__dict__, **self._own})
         return changed
 
     def changed(self) -> None:
         """Let all views notice that there is something new."""
-        self._version += 1
+        self.version += 1
 
     def named(self, group: str) -> LiveGroup:
-        """Return a group by name."""
+        """Return a group by name, also one that was added since.
+
+        Raises
+        ------
+        StoreError
+            This process does not see it after two minutes.
+        """
+        if group not in self._known:
+            self._take_in(group)
         return self._known[group]
+
+    def _take_in(self, last: str) -> None:
+        """Wait for a group that is new; take it in with those that were added before it."""
+        give_up = time.monotonic() + VISIBLE_SECONDS
+        while True:
+            names = [e.name for e in os.scandir(self.directory) if is_group(e.name)]
+            names = [n for n in names if n not in self._known and _order(n) <= _order(last)]
+            new = [LiveGroup(self.directory / name) for name in sorted(names, key=_order)]
+            new = [group for group in new if group.read_header()]
+            if new and new[-1].name == last:
+                break
+            if time.monotonic() > give_up:
+                raise StoreError(
+                    f"{self.path.absolute()}: another process has added group {last}, which this "
+                    "one does not see; the directory must be on a file system that all share"
+                )
+            time.sleep(LOOK_SECONDS)
+        self._known.update((group.name, group) for group in new)
+        self._number(new)
+        self.groups = [group for _, group in sorted(self._known.items()) if group.ready]
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Return what sorts groups in the order in which they were added."""
+    return len(name), name

@@ -3,18 +3,19 @@
 Ranks that train together go through the same steps in the same order; at each step at which a
 pipeline may be executed they tell the first what their groups have shown, and it decides. Pipelines
 without views are executed by all ranks in their own processes, those with views by one process
-beside the first rank.
+beside the first rank. What steering has changed meanwhile all learn there as well.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pvensemble.errors import ExpressionError
+from pvensemble.insitu.agenda import Agenda, Halts
 from pvensemble.insitu.backends import start
 from pvensemble.insitu.caught import Caught
 from pvensemble.insitu.clock import Clock
@@ -56,11 +57,12 @@ class InSitu:
         self._drawing = Drawing(drawn, backend) if drawn and self._ranks.rank == 0 else None
         mine = [p for p in pipelines if not p.draws]
         self._bridge = start(backend, mine) if mine else None
-        self._settings: dict[str, Settings] = {}
         self._said: set[tuple[str, str]] = set()
         self._failed: set[str] = set()
         self._news = News(tensors=any(p.tensors for p in drawn))
-        self._left: list[int] = []
+        self._changes: list[Halts] = []
+        self._agenda = Agenda()
+        self._clock: Clock = Clock(())
         self._over = False
 
     ends_when = staticmethod(ends_when)
@@ -74,25 +76,24 @@ class InSitu:
 
     def begin(self, path: Path, groups: Sequence) -> None:
         """Open what was recorded before, and wait for steps."""
-        self._feed = Feed.open(path)
+        self._path, self._feed = path, Feed.open(path)
         self._feed.distributed = self._ranks.size > 1
         for group in groups:
-            self._feed.named(group.name).begin(group.recorded)
-        mine = [(group.halts, sorted(group.recorded)) for group in groups]
+            self._note(group)
         if self._drawing:
             self._drawing.begin(path)
-        every = [group for share in self._ranks.gathered(mine) for group in share]
-        self._recorded = {s for _, recorded in every for s in recorded}
-        self._left = sorted({s for halts, _ in every for s in halts})
-        self._edges = (self._left[0], self._left[-1]) if self._left else (-1, -1)
-        self._clock = Clock((g.name, next(iter(g.halts), None)) for g in groups)
-        folder = path.absolute().with_suffix(".insitu")
-        for p in self._pipelines:
-            output = (p.output or folder / p.name).absolute()
-            self._settings[p.name] = Settings(p.options, output, path, self._edges[1])
+        every = self._ranks.gathered(self._changes)
+        self._agenda.take_in(group for of_rank in every for group in of_rank)
+        self._changes = []
         if self._bridge:
             self._bridge.begin(self._feed)
         self._catch_up()
+
+    def changed(self, group) -> None:
+        """Take in a group that is new or recorded otherwise; other ranks learn it as all meet."""
+        self._note(group)
+        if self._ranks.size == 1:
+            self._agree([self._changes], reopen=True)
 
     def stop(self, group: str, step: int, stop, following: int | None) -> None:
         """Take in what a group shows; go through the steps that all groups have passed now."""
@@ -110,30 +111,38 @@ class InSitu:
     def end(self) -> None:
         """Let the pipelines finish; a rank that ends early leaves no other waiting."""
         if not self._over:
-            self._meet(leaves=True)
+            early = self._clock.passed < float("inf") or bool(self._agenda.left)
+            self._meet(leaves=early, reopen=True)
+            self._catch_up()
         if self._bridge:
             mine = [p for p in self._pipelines if not p.draws]
-            said = self._bridge.end(mine, lambda p: self._settings[p.name])
+            said = self._bridge.end(mine, self._settings)
             for name, found in said.items():
                 self._tell(name, found, "at the end")
         if self._drawing:
-            self._hear(self._drawing.end(self._settings.__getitem__))
+            named = {p.name: p for p in self._pipelines}
+            self._hear(self._drawing.end(lambda name: self._settings(named[name])))
 
     # -- steps ------------------------------------------------------------------------------------
     def _catch_up(self) -> None:
         """Go through the steps that all groups of this process have passed."""
         shown = dict(self._clock.take())
-        while self._left and self._left[0] < self._clock.passed:
-            step = self._left.pop(0)
+        while (step := self._next(shown)) is not None:
             for name, (metrics, tensors) in shown.pop(step, ()):
                 group = self._feed.named(name)
                 group.add(step, metrics, tensors)
                 if self._news_wanted:
                     recorded = step in group.recorded
                     self._news.add(name, step, metrics, tensors, recorded=recorded)
-            self._pass(step)
+            if self._agenda.reach(step):
+                self._pass(step)
         if self._drawing:
             self._hear(self._drawing.finished())
+
+    def _next(self, shown: Collection[int]) -> int | None:
+        """Return the next step that groups have shown, or that all ranks go through."""
+        common = [step for step in self._agenda.left[:1] if step < self._clock.passed]
+        return min([*shown, *common], default=None)
 
     def _pass(self, step: int) -> None:
         """Run the pipelines whose turn it is, on all ranks."""
@@ -155,7 +164,7 @@ class InSitu:
 
     def _execute(self, pipeline: Pipeline, step: int) -> None:
         """Run a pipeline in this process, and in those of the other ranks."""
-        found = self._bridge.execute(pipeline, step, self._settings[pipeline.name])
+        found = self._bridge.execute(pipeline, step, self._settings(pipeline))
         self._tell(pipeline.name, found, f"at step {step}")
         failure = self._ranks.agreed(found.failure)
         if failure is not None:
@@ -164,7 +173,7 @@ class InSitu:
     def _draw(self, pipeline: Pipeline, step: int) -> None:
         """Let a pipeline be run by the process beside the first rank."""
         if self._drawing:
-            settings = self._settings[pipeline.name]
+            settings = self._settings(pipeline)
             self._drawing.execute(pipeline, step, settings, self._news.taken())
 
     def _hear(self, drawn: Sequence[Drawn]) -> None:
@@ -175,20 +184,42 @@ class InSitu:
                 self._failed.add(name)
                 self._say_of(name, _failed(step, found.failure))
 
-    def _meet(self, *, leaves: bool = False) -> bool:
-        """Tell the first rank the news; return whether any rank leaves: then no pipeline runs."""
-        every = self._ranks.gathered(
-            (leaves, self._news.taken() if self._ranks.rank else [], sorted(self._feed.own_steps()))
-        )
+    def _meet(self, *, leaves: bool = False, reopen: bool = False) -> bool:
+        """Tell the first rank the news, and all what has changed.
+
+        Returns
+        -------
+        bool
+            Whether any rank leaves: then no pipeline runs.
+        """
+        news = self._news.taken() if self._ranks.rank else []
+        mine = leaves, self._changes, news, sorted(self._feed.own_steps())
+        leaving, changes, told, steps = zip(*self._ranks.gathered(mine))
+        self._agree(changes, reopen=reopen)
         if self._ranks.rank == 0:
-            for _, news, _ in every[1:]:
+            for news in told[1:]:
                 apply(news, self._feed)
                 if self._drawing:
                     self._news.extend(news)
-        self._feed.read_elsewhere(s for _, _, steps in every for s in steps)
-        if any(leaves for leaves, _, _ in every):
-            self._over, self._left = True, []
+        self._feed.read_elsewhere(step for own in steps for step in own)
+        if any(leaving):
+            self._over = True
+            self._agenda.close()
         return self._over
+
+    def _note(self, group) -> None:
+        """Note what a group of this process will show, until all ranks agree on it."""
+        self._feed.named(group.name).begin(group.recorded)
+        self._clock.expect(group.name, next(iter(group.halts), None))
+        self._changes.append((group.name, group.halts, sorted(group.recorded)))
+
+    def _agree(self, changes: Iterable[Sequence[Halts]], *, reopen: bool = False) -> None:
+        """Go on with what the groups of all ranks will show."""
+        told = [group for of_rank in changes for group in of_rank]
+        self._changes = []
+        self._agenda.take_in(told, reopen=reopen)
+        for name, *_ in told:
+            self._feed.named(name).look()
 
     @property
     def _news_wanted(self) -> bool:
@@ -196,17 +227,20 @@ class InSitu:
         return self._drawing is not None or self._ranks.rank > 0
 
     def _may(self, pipeline: Pipeline, step: int) -> bool:
-        first, last = (step == edge for edge in self._edges)
-        recorded = step in self._recorded
-        return pipeline.trigger.may(step, recorded=recorded, first=first, last=last)
+        return pipeline.trigger.may(
+            step,
+            recorded=step in self._agenda.recorded,
+            first=step == self._agenda.first,
+            last=step == self._agenda.last,
+        )
 
     def _verdict(self, pipeline: Pipeline, step: int, columns: dict) -> bool | str:
         """Tell whether it is a pipeline's turn, or why it never will be; "" when that was said."""
         if pipeline.name in self._failed:
             return ""
         trigger = pipeline.trigger
-        edge = (step == self._edges[0] and trigger.first) or (
-            step == self._edges[1] and trigger.last
+        edge = (step == self._agenda.first and trigger.first) or (
+            step == self._agenda.last and trigger.last
         )
 
         def table() -> Mapping[str, np.ndarray]:
@@ -226,6 +260,12 @@ class InSitu:
             curve = self._feed.curve(name)
             columns.setdefault(name, value_at(curve.steps, curve.values, step))
         return columns
+
+    def _settings(self, pipeline: Pipeline) -> Settings:
+        """Return what a pipeline's script is told."""
+        usual = self._path.absolute().with_suffix(".insitu") / pipeline.name
+        output = (pipeline.output or usual).absolute()
+        return Settings(pipeline.options, output, self._path, self._agenda.last)
 
     # -- messages ---------------------------------------------------------------------------------
     def _switch_off(self, pipeline: Pipeline, why: str) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from pvensemble.errors import CorruptFileError, StoreError
 
+VISIBLE_SECONDS = 120.0
+"""After so long a shared file system shows what another node wrote (NFS caches for a minute)."""
 TEMPORARY_PREFIX = "."
 TEMPORARY_SUFFIX = ".tmp"
 FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

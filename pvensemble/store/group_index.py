@@ -144,6 +144,15 @@ class GroupIndex:
         self.last_step = 0
         self._clock = 0.0
 
+    def header(self) -> GroupIndex:
+        """Return what it was before anything was committed; the layers are those of now."""
+        bare = GroupIndex(self.name)
+        for name in ("runs", "layers", "sessions", "hyper_parameters", "parameters", "reducible"):
+            setattr(bare, name, getattr(self, name))
+        bare.states = [RunState() for _ in self.runs]
+        bare.ready = True
+        return bare
+
     def apply(self, record: Mapping, *, path: object) -> None:
         """Add the next record.
 

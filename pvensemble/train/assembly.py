@@ -90,6 +90,11 @@ class Assembly:
         self._left = _changed(self._left, era.until, self._stops)
 
     @property
+    def kept(self) -> dict[int, dict[tuple[str, str], np.ndarray]]:
+        """Runs that were dropped and repeat what they had last, with those tensors."""
+        return self._repeated
+
+    @property
     def gone(self) -> frozenset[int]:
         """Runs that are waited for no more."""
         return frozenset(np.flatnonzero(self._gone).tolist())
@@ -218,11 +223,16 @@ def _changed(left: list[int], step: int, stops: Iterable[int]) -> list[int]:
 
 def _repeat(stop: Stop, position: int, last: dict[tuple[str, str], np.ndarray]) -> None:
     """Give a run that was stopped the tensors that it had last, or note those that it has."""
-    for key, values in stop.tensors.items():
-        if stop.arrived[position]:
-            if key != schema.NETWORK or key not in last:  # there is no newer one than is kept
-                last[key] = values[position].copy()
-        elif key in last and key[1] != schema.GRADIENT:
+    stand_still(stop, position, last)
+    for key, values in stop.tensors.items() if stop.arrived[position] else ():
+        if key != schema.NETWORK or key not in last:  # there is no newer one than is kept
+            last[key] = values[position].copy()
+
+
+def stand_still(stop: Stop, position: int, last: Mapping[tuple[str, str], np.ndarray]) -> None:
+    """Give a run that was stopped the tensors that it had last, unless it has some."""
+    for key, values in stop.tensors.items() if not stop.arrived[position] else ():
+        if key in last and key[1] != schema.GRADIENT:
             values[position] = last[key]
         elif key[1] == schema.FILTER_GROUP:  # nothing known of it: no filter is merged
             values[position] = np.arange(values.shape[1])

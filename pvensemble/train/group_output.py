@@ -101,14 +101,16 @@ class GroupOutput:
 
     def _watched_by(self, observer: Observer) -> GroupWatch:
         """Return what tells the observer; it does not see again what runs have passed already."""
-        gone = {*range(len(self.job.settings))} - {*self.job.positions}
+        n_runs, schedule = len(self.states), self.job.schedule
+        gone = {*range(n_runs)} - {*self.job.positions}
         since = max((state.step for state in self.job.states.values()), default=0)
-        return GroupWatch(observer, len(self.states), self.job.schedule, gone, since)
+        return GroupWatch(observer, n_runs, schedule, gone, since, self._assembly.kept)
 
     @property
     def observed(self) -> ObservedGroup:
-        """What an observer has to know before training begins."""
-        halts = sorted({*self._watch.left, *self._assembly.left})
+        """What an observer has to know before training begins or goes on."""
+        complete = {step for step, _ in self._complete}
+        halts = sorted({*self._watch.left, *self._assembly.left, *complete})
         recorded = frozenset(self.job.schedule.recorded)
         return ObservedGroup(self.writer.name, tuple(halts), recorded)
 
@@ -135,15 +137,20 @@ class GroupOutput:
         """Recorded steps whose tensors were not stored, and why."""
         return self._skipped + (self._background.skipped if self._background else [])
 
-    def start(self, positions: tuple[int, ...]) -> None:
-        """Note that runs began; without any, store what a killed trainer left complete."""
+    def start(self, positions: tuple[int, ...], *, tell: bool = True) -> None:
+        """Note that runs began; without any, store what a killed trainer left complete.
+
+        The observer is told of what is complete, unless ``tell`` is False: then later.
+        """
         if self._background is None:
             if not self._held:
                 self.writer, self._held = self._reopen(self.writer.name), True
             self._background = BackgroundWriter(self.writer, max_pending=self._most_pending())
         self._begun.update(positions)
         self._set([p for p in positions if self.states[p] == schema.WAITING], schema.RUNNING, 0)
-        self._commit_all()
+        self._commit_all(tell=tell)
+        if tell:
+            self._tell()
 
     def diverge(self, event: Diverged) -> None:
         """Note that a run's loss was not finite."""
@@ -171,12 +178,19 @@ class GroupOutput:
         waiting = [step for step, _ in self._complete[:1]]
         return min([*waiting, *self._assembly.left[:1]], default=None)
 
-    def _commit_all(self) -> None:
+    def _commit_all(self, *, tell: bool = True) -> None:
         while self._complete:
             step, stop = self._complete.pop(0)
             self._commit(step, stop)
             if self._watch:
-                self._watch.stop(self.writer.name, step, stop, self._next_stop())
+                self._watch.stop(step, stop)
+            if tell:
+                self._tell()
+
+    def _tell(self) -> None:
+        """Tell the observer of the halts that all runs have passed."""
+        if self._watch:
+            self._watch.tell(self.writer.name, self._next_stop())
 
     def recall(self) -> dict[int, RunState]:
         """Return the states of the newest checkpoint, by position."""

@@ -40,7 +40,7 @@ class Opener:
     data_dir
         Where data sets lie.
     observer
-        Who sees each stop of the groups; the recording then stays as it is.
+        Who sees each stop of the groups.
 
     Attributes
     ----------
@@ -118,7 +118,10 @@ class Opener:
         groups = group_runs(specs, GROUP_SIZE)
         for members in groups:
             make_job(self.config, members, 0, self._data, self._engine)
-        return [self.open(Members(members)) for members in groups]
+        added = [self.open(Members(members)) for members in groups]
+        for output in added:
+            self._tell(output)
+        return added
 
     def announce(self, session: SessionConfig) -> None:
         """Let the groups that are added next belong to a session."""
@@ -140,8 +143,14 @@ class Opener:
         number = output.job.group
         wanted, record = self._wanted(number, recording, where)
         self._records[number] = record
-        job = changed_job(output.job, wanted, step)
+        job = observed(changed_job(output.job, wanted, step), self.observer)
         output.change(job, shown_images(self._config(number), job, self._data))
+        self._tell(output)
+
+    def _tell(self, output: SteeredOutput) -> None:
+        """Tell the observer of a group that is new, or is recorded otherwise."""
+        if self.observer is not None:
+            self.observer.changed(output.observed)
 
     def _wanted(self, number: int, recording: Mapping, where: str) -> tuple[Job, RecordConfig]:
         record = changed_record(self._records[number], recording, where)

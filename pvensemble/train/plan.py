@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pvensemble.errors import StoreError
 from pvensemble.store import Ensemble, EnsembleWriter
+from pvensemble.store.files import VISIBLE_SECONDS
 from pvensemble.train.config import RunSpec, TrainConfig
 from pvensemble.train.cost import cut, seconds_per_step
 from pvensemble.train.native.choice import EngineChoice
@@ -23,9 +24,6 @@ from pvensemble.train.preparation import (
     training_engine,
 )
 from pvensemble.train.search import group_runs
-
-VISIBLE_SECONDS = 120.0
-"""After so long a shared file system shows what another node wrote (NFS caches for a minute)."""
 
 
 @dataclass

@@ -28,7 +28,7 @@ class SteeredOutput(GroupOutput):
         """Keep the group open for writing within a ``with``, also before its runs start."""
         closed, held = self._background is None, self._held
         if closed:
-            self.start(())
+            self.start((), tell=False)
         try:
             yield
         finally:
@@ -49,7 +49,7 @@ class SteeredOutput(GroupOutput):
         self._background.flush()
         self._drop(positions, repeat=True)
         self._set_positions()
-        self._commit_all()
+        self._commit_all(tell=False)
         return steps
 
     def change(self, job: Job, images: np.ndarray | None) -> None:
@@ -62,6 +62,8 @@ class SteeredOutput(GroupOutput):
         """
         self.job = job
         self._assembly.change(job.earlier[-1], job.schedule.stops)
+        if self._watch:
+            self._watch.change(job)
         self._changed = True
         self._background.max_pending = self._most_pending()
         if self._images is None and not self.writer.has_images:

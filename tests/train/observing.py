@@ -12,6 +12,8 @@ class Witness:
     ----------
     seen
         (group, step, metrics, tensors, following) of every halt.
+    changes
+        (number of halts seen before, group) of every group that was changed or added.
     """
 
     def __init__(self, seen=(), tensors=()) -> None:
@@ -19,12 +21,16 @@ class Witness:
         self.groups, self.path, self.ended = (), None, False
         self.seen: list[tuple] = []
         self.told: list[tuple] = []
+        self.changes: list[tuple] = []
 
     def wishes(self, steps):
         return tuple([s for s in wish if s <= steps] for wish in self._wishes)
 
     def begin(self, path, groups):
         self.path, self.groups = path, groups
+
+    def changed(self, group):
+        self.changes.append((len(self.seen), group))
 
     def stop(self, group, step, stop, following):
         self.seen.append((group, step, stop.metrics, stop.tensors, following))
