@@ -207,17 +207,29 @@ def set_property(source, name, value):
 
 def extracts():
     """What is extracted from a training that is connected: numbers by name, run and volume."""
-    found = {}
+    return {
+        name: _numbers(proxy.GetClientSideObject().GetOutputDataObject(0))
+        for name, proxy in _registered("sources")
+        if name.startswith("Extract: ")
+    }
+
+
+def pausing():
+    """Whether a training that is connected is to wait."""
+    links = [proxy for _, proxy in _registered("coprocessing")]
+    return any(link.GetProperty("SimulationPaused").GetElement(0) for link in links)
+
+
+def _registered(group):
+    """Names and proxies of a group, of all servers."""
+    found = []
     for connection in servermanager.Connections:
-        manager = connection.Session.GetSessionProxyManager()
         proxies = servermanager.vtkSMProxyIterator()
-        proxies.SetSessionProxyManager(manager)
+        proxies.SetSessionProxyManager(connection.Session.GetSessionProxyManager())
         proxies.SetModeToOneGroup()
-        proxies.Begin("sources")
+        proxies.Begin(group)
         while not proxies.IsAtEnd():
-            if proxies.GetKey().startswith("Extract: "):
-                producer = proxies.GetProxy().GetClientSideObject()
-                found[proxies.GetKey()] = _numbers(producer.GetOutputDataObject(0))
+            found.append((proxies.GetKey(), proxies.GetProxy()))
             proxies.Next()
     return found
 
@@ -251,6 +263,7 @@ ANSWERS = {
     f.__name__: f
     for f in (
         *(selected, selected_everywhere, selected_in, cell_values, mouse, pixel, axis, points),
-        *(color_count, set_property, show_tab, views, open_scene, unlink, link_again, extracts),
+        *(color_count, set_property, show_tab, views, open_scene, unlink, link_again),
+        *(extracts, pausing),
     )
 }

@@ -88,14 +88,13 @@ def test_the_window_shows_and_pauses_a_training(alone, tmp_path):
         before = window.wait(lambda: last_steps(window), 30, "runs")
         window.wait(lambda: min(last_steps(window)) > max(before), 60, "later steps")
 
+        pause(window)
         window.choose_first(CATALYST)
-        assert paused(window)
-        window.choose_first(CATALYST)
+        window.wait(lambda: not window.ask("pausing"), 30, "end of the pause")
         after = last_steps(window)
         window.wait(lambda: min(last_steps(window)) > max(after), 60, "steps after the pause")
 
-        window.choose_first(CATALYST)
-        assert paused(window)
+        pause(window)
         shown = window.ask("extracts")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130, log.read_text()
@@ -104,15 +103,18 @@ def test_the_window_shows_and_pauses_a_training(alone, tmp_path):
     assert "Not all meta data" not in window.log()
 
 
-def paused(window, seconds: float = 60) -> bool:
-    """Wait until nothing changes for two seconds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        before = last_steps(window)
+def pause(window) -> None:
+    """Pause the training; wait until nothing changes any more."""
+    window.choose_first(CATALYST)
+    window.wait(lambda: window.ask("pausing"), 30, "pause")
+    seen = [last_steps(window)]
+
+    def still() -> bool:
         time.sleep(2)
-        if last_steps(window) == before:
-            return True
-    return False
+        seen.append(last_steps(window))
+        return seen[-1] == seen[-2]
+
+    window.wait(still, 60, "end of all changes")
 
 
 def compare(shown: dict, ensemble: Ensemble) -> None:
