@@ -18,13 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "insitu"))
 
 from insitu_cases import TOML
 
+from pvensemble.launcher import find_paraview, paraview_version
 from pvensemble.store import Ensemble
 
 pytestmark = [pytest.mark.gui, pytest.mark.paraview, pytest.mark.slow]
 
 CATALYST = "alt+c"
-"""The key that opens the menu. Its first entry that is enabled is Connect, when a training is
-connected Pause Simulation, and when it is paused Continue."""
+"""The key that opens the menu. Its first entry that is enabled is Connect. When a training is
+connected this is Disconnect, since ParaView 6, before Pause Simulation or Continue."""
 ICONS = 12
 """Pixels from the left edge to the column of icons in the pipeline browser."""
 
@@ -72,8 +73,8 @@ def test_the_window_shows_and_pauses_a_training(alone, tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    window.choose_first(CATALYST)
-    window.dialog("Catalyst Server Port")
+    window.choose(CATALYST, lambda: window.dialogs("Catalyst Server Port"))
+    window.mouse("windowfocus", "--sync", *window.dialogs("Catalyst Server Port"))
     window.mouse("key", "ctrl+a")
     window.mouse("type", port)
     window.mouse("key", "Return")
@@ -89,8 +90,7 @@ def test_the_window_shows_and_pauses_a_training(alone, tmp_path):
         window.wait(lambda: min(last_steps(window)) > max(before), 60, "later steps")
 
         pause(window)
-        window.choose_first(CATALYST)
-        window.wait(lambda: not window.ask("pausing"), 30, "end of the pause")
+        window.choose(CATALYST, lambda: not window.ask("pausing"), after_disconnect())
         after = last_steps(window)
         window.wait(lambda: min(last_steps(window)) > max(after), 60, "steps after the pause")
 
@@ -103,10 +103,13 @@ def test_the_window_shows_and_pauses_a_training(alone, tmp_path):
     assert "Not all meta data" not in window.log()
 
 
+def after_disconnect() -> int:
+    return int((paraview_version(find_paraview("pvpython")) or (0,)) >= (6,))
+
+
 def pause(window) -> None:
     """Pause the training; wait until nothing changes any more."""
-    window.choose_first(CATALYST)
-    window.wait(lambda: window.ask("pausing"), 30, "pause")
+    window.choose(CATALYST, lambda: window.ask("pausing"), after_disconnect())
     seen = [last_steps(window)]
 
     def still() -> bool:

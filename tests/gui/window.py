@@ -178,20 +178,21 @@ class Window:
     ensemble: Path | None
 
     # -- menus and dialogs ---------------------------------------------------------------------
-    def choose_first(self, menu: str) -> None:
-        """Choose the first entry that is enabled of the menu that a key opens."""
-        self.mouse("key", menu, "Return")
+    def choose(self, menu: str, done: Callable[[], Any], position: int = 0) -> None:
+        """Choose of the menu that a key opens; wait until it has effect.
 
-    def dialog(self, title: str, seconds: float = 60) -> None:
-        """Wait for a dialog and give it the keyboard."""
+        ``position`` counts the entries that are enabled.
+        """
+        main = ("search", "--onlyvisible", "--name", "^ParaView ")
+        self.mouse(*main, "windowfocus", "--sync")  # a dialog that has gone leaves no focus
+        self.mouse("key", menu, *["Down"] * position, "Return")
+        self.wait(done, 40, f"effect of {menu}")
+
+    def dialogs(self, title: str) -> list[str]:
+        """Return the numbers of the dialogs with a title that are seen."""
         search = ["xdotool", "search", "--onlyvisible", "--name", f"^{title}$"]
-
-        def found() -> list[str]:
-            done = subprocess.run(search, env=self.env, capture_output=True, text=True, check=False)
-            return done.stdout.split()
-
-        number = self.wait(found, seconds, f"dialog {title!r}")[0]
-        self.mouse("windowfocus", "--sync", number)
+        done = subprocess.run(search, env=self.env, capture_output=True, text=True, check=False)
+        return done.stdout.split()
 
 
 @contextlib.contextmanager
