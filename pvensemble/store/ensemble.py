@@ -43,6 +43,7 @@ class Ensemble:
     path : Path
         The manifest, ``X.pvens``.
     groups : list of Group
+        Without those whose runs were all put into other groups before anything was stored of them.
     distributed : bool
         Whether this process holds the tensors of some runs only. Never what is read from files.
     stands_in : bool
@@ -110,7 +111,7 @@ class Ensemble:
         ready = [g for _, g in sorted(self._known.items()) if g.ready]
         if changed:
             self._number([g for g in ready if len(g.run_indices) != len(g.index.runs)])
-            self.groups = ready
+            self.groups = [group for group in ready if not _given_up(group)]
         return changed
 
     def _number(self, groups: list[Group]) -> None:
@@ -306,6 +307,12 @@ class Ensemble:
 def is_group(name: str) -> bool:
     """Whether a directory name in ``X.pvens.d`` is that of a group."""
     return name[:1] == "g" and name[1:].isascii() and name[1:].isdigit()
+
+
+def _given_up(group: Group) -> bool:
+    """Whether nothing is stored of a group and none of its runs counts."""
+    stored = group.index.recorded_steps or group.index.metric_steps
+    return not stored and bool((group.run_indices < 0).all())
 
 
 def _merge_summary(events: list[MergeEvent]) -> dict:

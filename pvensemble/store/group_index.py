@@ -144,6 +144,11 @@ class GroupIndex:
         self.last_step = 0
         self._clock = 0.0
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was written of what its runs do, or are to do."""
+        return bool(self.changes or self.segments or self.checkpoints or self.acknowledged)
+
     def header(self) -> GroupIndex:
         """Return what it was before anything was committed; the layers are those of now."""
         bare = GroupIndex(self.name)

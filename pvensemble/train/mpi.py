@@ -85,8 +85,7 @@ class MpiRanks(Ranks):
         with self.agreement():
             if self.rank == 0:
                 plan = begin(task, size=self.size)
-                plan.create_groups()
-                n_groups = len(plan.groups)
+                n_groups = plan.create_groups()
         n_groups = self._world.bcast(n_groups)
         with self.agreement():
             plan = join(task, n_groups)

@@ -56,15 +56,19 @@ class Plan:
     ) -> None:
         self.task, self.writer, self.groups = task, writer, groups
         self.notes: list[str] = []
+        self._seen: list[str] = []
         self.opener = Opener(task.config, writer, task.data, task.data_dir, engine, task.observer)
 
-    def create_groups(self) -> None:
-        """Let others see all groups; the new ones get their names."""
+    def create_groups(self) -> int:
+        """Let others see all groups; the new ones get their names. Return how many there are."""
         self.groups = [self.opener.create(members) for members in self.groups]
+        return len(self.writer.group_names)
 
     def update(self, ensemble: Ensemble) -> None:
         """Take up groups that other processes have added to the ensemble."""
-        if len(self.groups) < len(ensemble.groups):
+        names = [group.name for group in ensemble.groups]
+        if names != self._seen:
+            self._seen = names
             known = known_runs(self.task.config, self.task.specs, ensemble, self.writer)
             self.groups = stored_groups(ensemble, known)
 
@@ -81,7 +85,9 @@ def begin(task: Task, *, size: int = 1, retry: bool = True) -> Plan:
     """
     engine = training_engine(task.config, task.path, task.resume, task.executor)
     seconds: dict[str, float] = {}
-    if size > 1 and not (task.resume and task.path.exists()):
+    if task.resume and task.path.exists():
+        seconds = Ensemble.open(task.path).provenance.get("seconds_per_step", {})
+    elif size > 1:
         seconds = seconds_per_step(task.config, task.specs, task.data, task.executor, engine)
 
     def groups_of(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from pvensemble import schema
-from pvensemble.errors import DataError
+from pvensemble.errors import DataError, GroupBusyError
 from pvensemble.store import Ensemble, EnsembleWriter, GroupWriter, RunInfo
 from pvensemble.train.added import added_specs, sessions_added
 from pvensemble.train.config import RunSpec, TrainConfig
@@ -32,6 +33,9 @@ from pvensemble.train.search import group_runs
 
 GROUP_SIZE = 1024
 """Runs in one group at most: its stacks are handled as wholes."""
+WORTH_CUTTING = 2
+"""Groups that nobody has begun are cut anew when that gives so many times more of them."""
+GIVEN_UP = "to be trained in another group"
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,10 @@ def open_ensemble(
         return writer, [Members(members) for members in cut(specs)]
     writer = EnsembleWriter.open(path)
     check_same(writer.manifest.provenance, config, path)
-    known = {s.run_id: s for s in specs}
     ensemble = Ensemble.open(path)
     known = known_runs(config, specs, ensemble, writer)
+    if retry and _give_up(ensemble, known, writer, cut):
+        ensemble.refresh()
     groups = stored_groups(ensemble, known, retry=retry)
     there = {
         spec.run_id
@@ -152,6 +157,36 @@ def open_ensemble(
     }
     left = [spec for run_id, spec in known.items() if run_id not in there]
     return writer, groups + [Members(members) for members in (cut(left) if left else ())]
+
+
+def _give_up(
+    ensemble: Ensemble,
+    known: Mapping[str, RunSpec],
+    writer: EnsembleWriter,
+    cut: Callable[[Sequence[RunSpec]], list[list[RunSpec]]],
+) -> bool:
+    """Give up groups that nobody has begun where more processes need more of them.
+
+    Their runs count as failed, so they are put into new groups as such runs are.
+
+    Returns
+    -------
+    bool
+        Whether any was given up.
+    """
+    unbegun = [
+        group
+        for group in ensemble.groups
+        if not group.index.begun and all(run.run_id in known for run in group.runs)
+    ]
+    specs = [known[run.run_id] for group in unbegun for run in group.runs]
+    if not specs or len(cut(specs)) < WORTH_CUTTING * len(unbegun):
+        return False
+    for group in unbegun:
+        with suppress(GroupBusyError), writer.open_group(group.name) as given_up:
+            positions = range(len(given_up.runs))
+            given_up.set_states(positions, schema.FAILED, step=0, reason=GIVEN_UP)
+    return True
 
 
 def known_runs(
@@ -168,7 +203,9 @@ def known_runs(
 def stored_groups(
     ensemble: Ensemble, known: Mapping[str, RunSpec], *, retry: bool = False
 ) -> list[Members]:
-    """Return the groups that an ensemble has; those with unknown runs are left alone.
+    """Return the groups that an ensemble has.
+
+    Those with unknown runs are left alone, and those that have none to be trained.
 
     Parameters
     ----------
@@ -186,6 +223,8 @@ def stored_groups(
             for p, state in enumerate(group.index.states)
             if group.run_indices[p] < 0 or (retry and state.state == schema.FAILED)
         }
+        if len(replaced) == len(group.runs):
+            continue
         groups.append(Members([known[run.run_id] for run in group.runs], group.name, replaced))
     return groups
 

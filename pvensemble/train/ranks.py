@@ -104,8 +104,8 @@ class Joined(Ranks):
         with self._alone(task.path):
             task.resume = True
             plan = begin(task, size=self.size, retry=False)
-            plan.create_groups()
-        return join(task, len(plan.groups))
+            n_groups = plan.create_groups()
+        return join(task, n_groups)
 
     def claims(self, plan: Plan, standing: Standing | None) -> Iterator[list[SteeredOutput]]:
         """Yield groups to train next."""
