@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from vtkmodules.vtkCommonCore import vtkObject
+
 from pvensemble.errors import PipelineError
 from pvensemble.insitu.ranks import Alone, all_ranks
 
@@ -100,12 +102,21 @@ class Link:
     def _changes(self) -> bool:
         """Wait until the window wants something; return False when the training is to end."""
         while True:
-            wants = self._ranks.rank == 0 and self._events.ProcessEvents(LOOK_MILLISECONDS) != 0
+            wants = self._ranks.rank == 0 and self._hears()
             every = self._ranks.gathered((wants, self._ending()))
             if any(stops for _, stops in every):
                 return False
             if any(wants for wants, _ in every):
                 return True
+
+    def _hears(self) -> bool:
+        """Wait a moment for the window; return whether it wants something, or has gone."""
+        shown = vtkObject.GetGlobalWarningDisplay()
+        vtkObject.GlobalWarningDisplayOff()  # that it has gone is said once, by the next step
+        try:
+            return self._events.ProcessEvents(LOOK_MILLISECONDS) != 0
+        finally:
+            vtkObject.SetGlobalWarningDisplay(shown)
 
 
 def _link() -> Any:

@@ -6,6 +6,9 @@ import json
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,6 +103,22 @@ except Exception:
     pass
 '''
 
+PAUSER = """
+import sys, time
+from pathlib import Path
+from paraview import live
+
+report = Path(sys.argv[2])
+link = live.ConnectToCatalyst("localhost", int(sys.argv[1]))
+report.with_suffix(".waits").touch()
+while True:
+    live.ProcessServerNotifications()
+    if not report.exists() and link.GetInsituProxyManager().GetProxy("sources", "runs"):
+        live.PauseCatalyst(link)
+        report.touch()
+    time.sleep(0.02)
+"""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -107,15 +126,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.mark.paraview
-@pytest.mark.slow
-@pytest.mark.parametrize("n_ranks", [1, 2])
-def test_a_waiting_paraview_sees_and_pauses_the_training(tmp_path, n_ranks):
-    port, report = free_port(), tmp_path / "report.json"
-    (tmp_path / "watch.py").write_text(WATCHER)
-    command = [find_paraview("pvpython"), tmp_path / "watch.py", port, report]
-    log = tmp_path / "watch.log"
-    with virtual_screen((800, 600)) as screen, log.open("w") as sink:
+@contextmanager
+def watching(folder: Path, script: str) -> Iterator[tuple[int, subprocess.Popen]]:
+    """Let a script wait in pvpython; yield its port and process."""
+    port, report = free_port(), folder / "report.json"
+    (folder / "watch.py").write_text(script)
+    command = [find_paraview("pvpython"), folder / "watch.py", port, report]
+    with virtual_screen((800, 600)) as screen, (folder / "watch.log").open("w") as sink:
         watcher = subprocess.Popen(
             [str(word) for word in command],
             env={**environment(), **screen},
@@ -126,17 +143,25 @@ def test_a_waiting_paraview_sees_and_pauses_the_training(tmp_path, n_ranks):
         try:
             wait_for(report.with_suffix(".waits"))
             time.sleep(1)
-            pipeline = f"live:every=5,port={port}"
-            arguments = ("--set", "steps=1500", "--insitu", pipeline)
-            if n_ranks == 1:
-                done = train(tmp_path, *arguments, timeout=300)
-            else:
-                done = train_on(n_ranks, tmp_path, *arguments, timeout=300)
+            yield port, watcher
         finally:
             watcher.kill()
             watcher.wait()
+
+
+@pytest.mark.paraview
+@pytest.mark.slow
+@pytest.mark.parametrize("n_ranks", [1, 2])
+def test_a_waiting_paraview_sees_and_pauses_the_training(tmp_path, n_ranks):
+    report = tmp_path / "report.json"
+    with watching(tmp_path, WATCHER) as (port, _):
+        arguments = ("--set", "steps=1500", "--insitu", f"live:every=5,port={port}")
+        if n_ranks == 1:
+            done = train(tmp_path, *arguments, timeout=300)
+        else:
+            done = train_on(n_ranks, tmp_path, *arguments, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert report.exists(), log.read_text()
+    assert report.exists(), (tmp_path / "watch.log").read_text()
     found = json.loads(report.read_text())
     assert found["sources"] == ["runs", "tensors"]
     ensemble = Ensemble.open(tmp_path / "e.pvens")
@@ -150,6 +175,25 @@ def test_a_waiting_paraview_sees_and_pauses_the_training(tmp_path, n_ranks):
     assert int(ensemble.curve("train_loss").steps[-1]) == 1500
     assert f"connected to the ParaView at localhost:{port}" in done.stderr
     assert done.stderr.count("connected to") == 1
+
+
+@pytest.mark.paraview
+@pytest.mark.slow
+def test_a_window_that_is_killed_while_it_pauses_a_training_ends_nothing(tmp_path):
+    with watching(tmp_path, PAUSER) as (port, watcher), ThreadPoolExecutor() as pool:
+        arguments = ("--set", "steps=1000", "--insitu", f"live:every=5,port={port}")
+        training = pool.submit(train, tmp_path, *arguments, timeout=300)
+        wait_for(tmp_path / "report.json")
+        time.sleep(2)
+        watcher.kill()
+        done = training.result()
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "in situ" in line]
+    assert [line.partition(": ")[2] for line in said] == [
+        f"connected to the ParaView at localhost:{port}",
+        f"the ParaView at localhost:{port} has gone; the training goes on and looks again at the "
+        "next steps",
+    ]
 
 
 @pytest.mark.paraview
