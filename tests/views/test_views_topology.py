@@ -35,7 +35,7 @@ def found(tmp_path_factory, run_in_paraview) -> dict:
     )
     file = folder / "answers.json"
     scenes = (scene_file("performance"), scene_file("topology"))
-    run_in_paraview(Path(__file__).parent / "in_topology.py", folder, *scenes, file, timeout=240)
+    run_in_paraview(Path(__file__).parent / "in_topology.py", folder, *scenes, file, timeout=480)
     return json.loads(file.read_text())
 
 

@@ -34,7 +34,7 @@ def found(tmp_path_factory, run_in_paraview) -> dict:
     write_ensemble(folder / "state" / "ensemble.pvens", 2, layers=others, kinds=KINDS)
     file = folder / "answers.json"
     scenes = (scene_file("topology"), scene_file("weights"))
-    run_in_paraview(Path(__file__).parent / "in_weights.py", folder, *scenes, file, timeout=300)
+    run_in_paraview(Path(__file__).parent / "in_weights.py", folder, *scenes, file, timeout=480)
     return json.loads(file.read_text())
 
 
