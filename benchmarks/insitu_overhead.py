@@ -4,8 +4,8 @@ The same runs of the preset ``mnist`` train without in situ and with one pipelin
 every training in a process of its own. Reported are the wall and CPU time of the whole training
 (trainer, workers and the process that draws), and what is disturbed least by other programs: the
 CPU time that the trainer and the process that draws spend on each firing, and as a share of the
-training without in situ. The first firing, which imports and builds, is left out. ``held up`` is
-the share of the wall time for which the trainer waits.
+training without in situ. The first firing, which imports and builds, is left out. ``in it`` is the
+share of the wall time that the trainer spends on pipelines; its workers go on meanwhile.
 
     python benchmarks/insitu_overhead.py --data DIR       (DIR/MNIST/raw)
 """
@@ -54,7 +54,7 @@ def main() -> None:
     base = statistics.median(f["cpu"] for f in found["none"])
     print(
         f"{'':<20}{'wall s':>8}{'CPU s':>8}{'firings':>9}{'ms trainer':>12}{'ms drawing':>12}"
-        f"{'share of CPU':>14}{'held up':>9}"
+        f"{'share of CPU':>14}{'in it':>9}"
     )
     for case, values in found.items():
         middle = {key: statistics.median(v[key] for v in values) for key in values[0]}
