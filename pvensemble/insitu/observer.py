@@ -16,10 +16,10 @@ import numpy as np
 
 from pvensemble.errors import ExpressionError
 from pvensemble.insitu.agenda import Agenda, Halts
-from pvensemble.insitu.backends import start
+from pvensemble.insitu.catalyst.backends import start
 from pvensemble.insitu.caught import Caught
 from pvensemble.insitu.clock import Clock
-from pvensemble.insitu.drawing import Drawing, Drawn
+from pvensemble.insitu.drawing.drawing import Drawing, Drawn
 from pvensemble.insitu.ending import ends_when
 from pvensemble.insitu.feed import Feed
 from pvensemble.insitu.news import News, apply

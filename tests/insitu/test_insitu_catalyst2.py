@@ -13,7 +13,7 @@ from training_cases import differences, everything
 from vtkmodules.vtkCommonDataModel import vtkMultiBlockDataSet
 
 from pvensemble.errors import PipelineError, PVEnsembleError
-from pvensemble.insitu import catalyst2
+from pvensemble.insitu.catalyst import catalyst2
 from pvensemble.launcher import find_paraview
 from pvensemble.launcher.find import paraview_version
 from pvensemble.store import Ensemble

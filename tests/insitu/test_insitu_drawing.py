@@ -16,7 +16,7 @@ from insitu_cases import TOML, picture, train
 from test_insitu_train import rows, script
 from training_cases import differences, everything
 
-from pvensemble.insitu.messages import receive, send
+from pvensemble.insitu.drawing.messages import receive, send
 from pvensemble.insitu.news import News
 from pvensemble.launcher import find_paraview
 from pvensemble.launcher.display import OWN_RENDERING_SINCE

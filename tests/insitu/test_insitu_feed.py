@@ -11,7 +11,7 @@ from ensembles import make_ensemble
 from pvensemble.filters._base import run
 from pvensemble.filters._sources import use_source
 from pvensemble.filters.reader import EnsembleReader
-from pvensemble.insitu.channels import Channels
+from pvensemble.insitu.catalyst.channels import Channels
 from pvensemble.insitu.feed import Feed
 from pvensemble.store import EnsembleWriter
 from pvensemble.vtkdata.arrays import to_numpy

@@ -11,7 +11,7 @@ from catalyst_conduit.blueprint import mesh as blueprint
 from catalyst_conduit.blueprint.mesh import only
 from vtk_meshes import collection, partitioned
 
-from pvensemble.insitu.process import inside_paraview
+from pvensemble.insitu.catalyst.process import inside_paraview
 
 NAME = "stand_in"
 

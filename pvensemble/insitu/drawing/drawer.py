@@ -9,10 +9,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pvensemble.errors import PVEnsembleError
-from pvensemble.insitu.backends import start
+from pvensemble.insitu.catalyst.backends import start
 from pvensemble.insitu.caught import Caught
+from pvensemble.insitu.drawing.messages import receive, send
 from pvensemble.insitu.feed import Feed
-from pvensemble.insitu.messages import receive, send
 from pvensemble.insitu.news import apply
 from pvensemble.insitu.pipeline import Pipeline
 from pvensemble.insitu.settings import Settings

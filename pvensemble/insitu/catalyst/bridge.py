@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pvensemble.errors import PipelineError
-from pvensemble.insitu.backend import Backend, Said, refresh_readers, require_plugin
-from pvensemble.insitu.catching import caught
+from pvensemble.insitu.catalyst.backend import Backend, Said, refresh_readers, require_plugin
+from pvensemble.insitu.catalyst.catching import caught
+from pvensemble.insitu.catalyst.channels import CHANNELS
+from pvensemble.insitu.catalyst.process import inside_paraview
 from pvensemble.insitu.caught import Caught
-from pvensemble.insitu.channels import CHANNELS
 from pvensemble.insitu.pipeline import Pipeline
-from pvensemble.insitu.process import inside_paraview
 from pvensemble.insitu.settings import Settings, current
 
 

@@ -10,8 +10,8 @@ from vtkmodules.vtkCommonDataModel import vtkDataObject
 
 from pvensemble.errors import PipelineError
 from pvensemble.filters.reader import EnsembleReader
+from pvensemble.insitu.catalyst.legacy import say_sizes
 from pvensemble.insitu.feed import Feed
-from pvensemble.insitu.legacy import say_sizes
 from pvensemble.vtkdata.parallel import processes
 
 RUNS, TENSORS = "runs", "tensors"

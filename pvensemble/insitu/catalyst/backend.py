@@ -9,12 +9,12 @@ from vtkmodules.vtkCommonDataModel import vtkDataObject
 
 from pvensemble.errors import PipelineError, PVEnsembleError
 from pvensemble.filters._sources import use_source
-from pvensemble.insitu.catching import caught
+from pvensemble.insitu.catalyst.catching import caught
+from pvensemble.insitu.catalyst.channels import Channels
+from pvensemble.insitu.catalyst.process import prepare
 from pvensemble.insitu.caught import Caught
-from pvensemble.insitu.channels import Channels
 from pvensemble.insitu.feed import Feed
 from pvensemble.insitu.pipeline import Pipeline
-from pvensemble.insitu.process import prepare
 from pvensemble.insitu.settings import Settings, current
 
 READER = "EnsembleReader"

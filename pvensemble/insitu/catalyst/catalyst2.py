@@ -16,12 +16,12 @@ from typing import Any
 from vtkmodules.vtkCommonDataModel import vtkDataObject
 
 from pvensemble.errors import PipelineError, PVEnsembleError
-from pvensemble.insitu.backend import Backend, Said, refresh_readers, require_plugin
-from pvensemble.insitu.catching import caught, shared_out
+from pvensemble.insitu.catalyst.backend import Backend, Said, refresh_readers, require_plugin
+from pvensemble.insitu.catalyst.catching import caught, shared_out
+from pvensemble.insitu.catalyst.channels import RUNS, TENSORS
+from pvensemble.insitu.catalyst.process import version
 from pvensemble.insitu.caught import Caught
-from pvensemble.insitu.channels import RUNS, TENSORS
 from pvensemble.insitu.pipeline import Pipeline
-from pvensemble.insitu.process import version
 from pvensemble.insitu.settings import Settings, current_by
 from pvensemble.vtkdata.blueprint import runs_to_mesh, tensors_to_meshes
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from pvensemble.errors import PVEnsembleError
 from pvensemble.insitu.caught import Caught
-from pvensemble.insitu.messages import receive, send
+from pvensemble.insitu.drawing.messages import receive, send
 from pvensemble.insitu.pipeline import Pipeline
 from pvensemble.insitu.settings import Settings
 from pvensemble.launcher.display import display
@@ -70,7 +70,7 @@ class Drawing:
     def __init__(self, pipelines: Sequence[Pipeline], backend: str = "bridge") -> None:
         program = find_paraview("pvpython")
         self._connection, theirs = Pipe()
-        script = package_folder() / "insitu" / "drawer.py"
+        script = package_folder() / "insitu" / "drawing" / "drawer.py"
         with display(
             environment(), version=paraview_version(program), size=SCREEN, lasting=True
         ) as env:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pvensemble.insitu.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from pvensemble.insitu.backend import Backend
+    from pvensemble.insitu.catalyst.backend import Backend
 
 CLASSES = {"bridge": "Bridge", "catalyst2": "Catalyst2"}
 
@@ -21,4 +21,4 @@ def start(name: str, pipelines: list[Pipeline]) -> Backend:
     PVEnsembleError
         It cannot be used.
     """
-    return getattr(import_module(f"pvensemble.insitu.{name}"), CLASSES[name])(pipelines)
+    return getattr(import_module(f"pvensemble.insitu.catalyst.{name}"), CLASSES[name])(pipelines)

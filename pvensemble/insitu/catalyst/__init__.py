@@ -1,0 +1,1 @@
+"""The ways to ParaView Catalyst in the process that runs pipelines."""
