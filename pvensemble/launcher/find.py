@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from pvensemble.errors import ParaViewNotFoundError
+from pvensemble.mpi_environment import outside_mpi
 
 PROGRAMS = ("paraview", "pvpython", "pvbatch", "pvserver")
 PREFIX_VARIABLE = "PVENSEMBLE_PARAVIEW"
@@ -65,6 +66,7 @@ def paraview_version(program: str | Path, timeout: float = 60) -> tuple[int, ...
     try:
         done = subprocess.run(
             [str(program), "--version"],
+            env=outside_mpi(os.environ),  # started by a rank, ParaView 6.1 would wait for ever
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def require(modules: str) -> None:
     """Skip where the real modules are asked for and not there."""
     if modules == "real" and importlib.util.find_spec("catalyst_conduit") is None:
         pytest.skip(NOT_HERE)
+
+
+def first_on_path(folder: Path) -> dict[str, str]:
+    """Return the variable that lets Python look in a folder before all others."""
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def forget() -> None:

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from catalyst2_cases import STAND_IN, both, forget, require
+from catalyst2_cases import STAND_IN, both, first_on_path, forget, require
 from insitu_cases import STEPS, train
 from test_insitu_train import FAILING, PROBE, check_extracts, script, seen
 from training_cases import differences, everything
@@ -38,7 +38,7 @@ def environment_of(modules: str) -> dict[str, str]:
     require(modules)
     if modules == "real":
         return {}
-    return {"PYTHONPATH": str(STAND_IN), "CATALYST_IMPLEMENTATION_NAME": "stand_in"}
+    return {**first_on_path(STAND_IN), "CATALYST_IMPLEMENTATION_NAME": "stand_in"}
 
 
 def trainings_of(modules: str, pipelines: list[str]) -> list[list[str]]:
@@ -112,7 +112,7 @@ def test_modules_that_are_not_there(tmp_path):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     (hidden / "catalyst_conduit.py").write_text("import no_such_conduit\n")
-    done = train(tmp_path, "--insitu", "extracts", *BACKEND, env={"PYTHONPATH": str(hidden)})
+    done = train(tmp_path, "--insitu", "extracts", *BACKEND, env=first_on_path(hidden))
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
     assert "cannot import no_such_conduit, a part of Kitware's libcatalyst" in last

@@ -8,6 +8,7 @@ there, and gets others through the pipe.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from pvensemble.insitu.settings import Settings
 from pvensemble.launcher.display import display
 from pvensemble.launcher.environment import environment, package_folder
 from pvensemble.launcher.find import find_paraview, paraview_version
+from pvensemble.mpi_environment import outside_mpi
 
 SCREEN = (1920, 1200)
 WAITING = 2
@@ -71,8 +73,9 @@ class Drawing:
         program = find_paraview("pvpython")
         self._connection, theirs = Pipe()
         script = package_folder() / "insitu" / "drawing" / "drawer.py"
+        started_by = environment(outside_mpi(os.environ))
         with display(
-            environment(), version=paraview_version(program), size=SCREEN, lasting=True
+            started_by, version=paraview_version(program), size=SCREEN, lasting=True
         ) as env:
             self._process = subprocess.Popen(
                 [str(program), "--no-mpi", str(script), str(theirs.fileno())],

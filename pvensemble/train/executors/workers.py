@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from pvensemble.mpi_environment import outside_mpi
 from pvensemble.train.executors.events import Event, Failed, Job, Report, RunState
 from pvensemble.train.executors.shared import ControlPage, SharedData
 
@@ -23,8 +24,6 @@ MEMORY = {
     "MALLOC_TOP_PAD_": str(64 * 2**20),
 }
 """glibc would give every freed activation back to the kernel and fault it in again."""
-OF_MPI = ("OMPI_", "PMIX_", "PMI_", "MV2_", "PRTE_")
-"""What mpiexec tells its ranks; workers are none."""
 
 
 @dataclass(frozen=True)
@@ -262,8 +261,7 @@ def _environment(device: str) -> dict[str, str]:
     """Return the environment of a worker."""
     paths = [p for p in sys.path if p]
     package = str(Path(__file__).resolve().parents[3])
-    started = (item for item in os.environ.items() if not item[0].startswith(OF_MPI))
-    environment = {**dict(started), **MEMORY}
+    environment = {**outside_mpi(os.environ), **MEMORY}
     environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([package, *paths]))
     if device == "cpu":
         environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = "1"
