@@ -83,6 +83,18 @@ def test_a_crash_of_the_process_that_draws_is_told_and_training_goes_on(tmp_path
     assert differences(everything(tmp_path / "e.pvens"), plain) == []
 
 
+@pytest.mark.paraview
+def test_a_crash_as_pipelines_finish_is_told(tmp_path):
+    text = CRASHING.replace("info.timestep == 10", "False")
+    name = script(tmp_path, "late.py", text + "def catalyst_finalize(): os.kill(os.getpid(), 9)\n")
+    done = train(tmp_path, "--insitu", f"{name}:every=20")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if "in situ" in line] == [
+        "in situ pipeline 'late' at the end: the process that draws has ended with signal SIGKILL"
+    ]
+    assert (tmp_path / "drawn_20").exists()
+
+
 def begin(folder: Path) -> tuple[subprocess.Popen, int]:
     """Start a training whose pipeline takes its time; return it and the process that draws."""
     script(folder, "slow.py", SLOW)

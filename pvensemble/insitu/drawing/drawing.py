@@ -139,9 +139,12 @@ class Drawing:
         while self._pending:
             self._take()
         values = {name: asdict(settings(name)) for name in self._names}
+        lost_before = self._lost  # then that was said
         self._send({"do": "end", "settings": values})
         for name, failure, messages in self._answer().get("said", []):
             self._done.append(Drawn(name, None, Caught(failure, messages)))
+        if self._lost and not lost_before:
+            self._done += [Drawn(name, None, Caught(self._lost)) for name in self._names]
         self._connection.close()
         self._ended()
         return self.finished()
