@@ -27,6 +27,7 @@ from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm, vtkDemandDrivenPipe
 from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline as _Pipeline
 
 from pvensemble.errors import PipelineError, PVEnsembleError
+from pvensemble.filters._kept import MAX_BYTES, KeptOutputs
 from pvensemble.filters._runs_input import RunsInput
 from pvensemble.filters._team import Team, pieces, team_of
 from pvensemble.vtkdata.parallel import Message, processes
@@ -48,6 +49,8 @@ class EnsembleAlgorithm(RunsInput):
         VTK class name of the outputs, one for all or one a port.
     """
 
+    keeps_steps = True
+    """Whether the outputs of a step are those of before when time comes back to it."""
     measures_the_present = False
     """Whether measures that it adds to the runs depend on the step; other measures do not."""
 
@@ -66,8 +69,7 @@ class EnsembleAlgorithm(RunsInput):
         )
         self.error: Exception | None = None
         self._shown: tuple | None = None
-        self._done: tuple | None = None
-        self._kept: list[vtkDataObject] = []
+        self._kept = KeptOutputs()
         self._update: tuple = ()
         self._team: Team | None = None
 
@@ -88,8 +90,9 @@ class EnsembleAlgorithm(RunsInput):
             vtkGarbageCollector.DeferredCollectionPop()
 
     def _process(self, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation) -> int:
-        wants_data = request.Has(vtkDemandDrivenPipeline.REQUEST_DATA())
-        wants_information = request.Has(vtkDemandDrivenPipeline.REQUEST_INFORMATION())
+        # The key is asked: of the many methods Has of the request Python would try one by one.
+        wants_data = vtkDemandDrivenPipeline.REQUEST_DATA().Has(request)
+        wants_information = vtkDemandDrivenPipeline.REQUEST_INFORMATION().Has(request)
         if wants_data or wants_information:
             self.error = None
         answer = super().ProcessRequest
@@ -138,18 +141,19 @@ class EnsembleAlgorithm(RunsInput):
         team = self._team
         if team is None and pieces(request, outInfo)[0] > 0:
             return 1  # of a reader that works alone, the first piece is all
-        state = self._state(request, inInfo, outInfo)
-        if state is not None and state == self._done:
-            self._repeat(outInfo)
+        state, step = self._state(inInfo), requested_time(request, outInfo)
+        kept = self._kept.find(state, step)
+        if kept is not None:
+            for port, output in enumerate(kept):
+                self.output(outInfo, port).ShallowCopy(output)
             return 1
-        self._done = None
         if team is None or team.leads:
             done = bool(self._attempt(serve))
         else:
             self._attempt(partial(team.follow, self._answer))
             done = self.error is None
-        if state is not None and done and not self.aborted():
-            self._keep(state, outInfo)
+        if done:
+            self._keep(state, step, outInfo)
         if team is not None and team.leads:
             team.end("" if done else str(self.error or "no data"))
         return self._ended(done, outInfo)
@@ -194,35 +198,32 @@ class EnsembleAlgorithm(RunsInput):
         """Rank and number of the processes of the update that goes on."""
         return (0, 1) if self._team is None else (self._team.rank, self._team.size)
 
-    # -- ParaView asks an algorithm with several outputs, one of them an image, once for each ------
-    def _state(self, request: vtkInformation, inInfo: tuple, outInfo: vtkInformation):
-        """Return what the outputs depend on: options, time, inputs; None without inputs.
+    # -- what need not be made again -------------------------------------------------------------
+    def _state(self, inInfo: tuple) -> tuple | None:
+        """Return what the outputs depend on besides the time; None where nothing is kept.
 
-        Of several processes ParaView may ask one alone once more, whose image is not as large as
-        it should be. They must agree that nothing has changed, so only updates count, which they
-        have in common.
+        ParaView asks an algorithm with several outputs, one of them an image, once for each. Of
+        several processes it may ask one alone once more, whose image is not as large as it should
+        be: they must agree that nothing has changed, so only updates count, which they have in
+        common.
         """
         ports = [info.GetInformationObject(k) for info in inInfo for k in range(_count(info))]
         data = [vtkDataObject.GetData(port) for port in ports]
         if not data or None in data:
             return None
+        if self._team is None and self.keeps_steps:
+            return (self.GetExecutive().GetPipelineMTime(),)
         inputs: tuple = tuple(each.GetUpdateTime() for each in data)
         if self._team is None:
             inputs += tuple((each.__this__, each.GetMTime()) for each in data)
-        return self.GetMTime(), requested_time(request, outInfo), inputs
+        return self.GetMTime(), inputs
 
-    def _keep(self, state: tuple, outInfo: vtkInformation) -> None:
-        """Keep the outputs, which share their arrays with what is kept."""
-        self._done, self._kept = state, []
-        for port in range(self.GetNumberOfOutputPorts()):
-            output = self.output(outInfo, port)
-            self._kept.append(output.NewInstance())
-            self._kept[-1].ShallowCopy(output)
-
-    def _repeat(self, outInfo: vtkInformation) -> None:
-        """Give the outputs that are kept."""
-        for port, kept in enumerate(self._kept):
-            self.output(outInfo, port).ShallowCopy(kept)
+    def _keep(self, state: tuple | None, step: float | None, outInfo: vtkInformation) -> None:
+        """Keep the outputs for when time comes back to the step."""
+        if state is not None and not self.aborted():
+            outputs = [self.output(outInfo, port) for port in range(self.GetNumberOfOutputPorts())]
+            several = self.keeps_steps and self._team is None
+            self._kept.keep(state, step, outputs, MAX_BYTES if several else 0)
 
     def _show(self, error: Exception) -> None:
         """Show an error in the output window, with its traceback when it is a bug."""

@@ -110,7 +110,7 @@ def team_of(of: str, request: vtkInformation, outInfo: vtkInformation) -> Team |
 
 def pieces(request: vtkInformation, outInfo: vtkInformation) -> tuple[int, int]:
     """Return the number of the piece that is asked for, and of how many."""
-    port = max(request.Get(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT()), 0)
+    port = max(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT().Get(request), 0)
     info = outInfo.GetInformationObject(port)
-    number, count = (info.Get(key) if info.Has(key) else None for key in PIECE_KEYS)
+    number, count = (key.Get(info) if key.Has(info) else None for key in PIECE_KEYS)
     return number or 0, count or 1

@@ -37,6 +37,8 @@ from pvensemble.vtkdata.time import requested_time
 class LossSurface(Labels):
     """Runs -> surface, trajectories (cell i is run i), frame and labels, contour lines."""
 
+    keeps_steps = False  # files may change
+
     def __init__(self) -> None:
         super().__init__(n_outputs=4)
         self._surface = ""

@@ -40,6 +40,8 @@ NOT_SENT = "not sent"
 class TrainingControl(EnsembleAlgorithm):
     """Runs -> the log of their ensemble, a row a line."""
 
+    keeps_steps = False  # files may change
+
     def __init__(self) -> None:
         super().__init__(output_type="vtkTable")
         self._runs_to_stop = self._reason = ""

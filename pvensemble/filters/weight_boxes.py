@@ -54,6 +54,8 @@ _BEYOND = 1.25  # heights are cut at so many times the limit
 class WeightBoxes(WeightFilter):
     """Runs, tensors -> boxes (cell i is a weight), axes, image."""
 
+    keeps_steps = False  # an update tells the image's extent
+
     def __init__(self) -> None:
         super().__init__(n_outputs=3, output_type=("vtkPolyData", "vtkPolyData", "vtkImageData"))
         self._difference = False

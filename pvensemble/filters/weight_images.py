@@ -67,6 +67,8 @@ _LABELS = 6.5  # font sizes at the left of a histogram
 class WeightImages(WeightFilter):
     """Runs, tensors -> tiles (cell i is a weight), axes, image, histograms, statistics."""
 
+    keeps_steps = False  # an update tells the image's extent
+
     def __init__(self) -> None:
         types = "vtkPolyData", "vtkPolyData", "vtkImageData", "vtkPolyData", "vtkTable"
         super().__init__(n_outputs=5, output_type=types)

@@ -41,10 +41,10 @@ def requested_time(request: vtkInformation, outInfo: vtkInformationVector) -> fl
 
     It stands with the port that asked; what stands with the others may be older.
     """
-    port = request.Get(vtkDemandDrivenPipeline.FROM_OUTPUT_PORT())
+    port = vtkDemandDrivenPipeline.FROM_OUTPUT_PORT().Get(request)
     info = outInfo.GetInformationObject(max(port, 0))
     key = _Pipeline.UPDATE_TIME_STEP()
-    return info.Get(key) if info.Has(key) else None
+    return key.Get(info) if key.Has(info) else None
 
 
 def data_time(data: vtkDataObject) -> float | None:
