@@ -1,8 +1,10 @@
 """Axes, ticks, grids and text of a plot, collected into one vtkPolyData of lines and polygons.
 
-Each cell has an RGB ``color`` (unsigned char, 3 components); shown with direct colours (Map Scalars
-off) text is black and the boxes behind it white. Plots lie in the plane z = 0; what must lie above
-or below differs by hundredths in z, so every camera that looks along z sees the right order.
+Each point has an RGB ``color`` (unsigned char, 3 components), the same within a cell: for colours
+of cells the renderer would have to know which triangle comes from which cell. Shown with direct
+colours (Map Scalars off) text is black and the boxes behind it white. Plots lie in the plane z = 0;
+what must lie above or below differs by hundredths in z, so every camera that looks along z sees the
+right order.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Sketch:
         self._n_points = 0
         # Cells of equal size are kept together, (n_cells, size): a text is one block.
         self._cells: dict[str, list[np.ndarray]] = {"lines": [], "polys": []}
-        self._colors: dict[str, list[tuple]] = {"lines": [], "polys": []}
+        self._colors: list[tuple] = []
 
     def line(self, points, color=BLACK, z: float = Z_AXIS) -> None:
         """Add a polyline through points (n, 2)."""
@@ -138,17 +140,21 @@ class Sketch:
             self._points.append(placed.astype(np.float32))
         for kind in self._cells:
             self._cells[kind] += [cells + self._n_points for cells in other._cells[kind]]
-            self._colors[kind] += other._colors[kind]
+        self._colors += other._colors
         self._n_points += other._n_points
 
     def _add(self, kind: str, points: np.ndarray, cells: np.ndarray, colors, z) -> None:
-        """Add cells (n_cells, size) of points (n, 2); one colour or one a cell, one z or (n,)."""
+        """Add cells (n_cells, size) of points (n, 2), at one z or (n,)."""
         placed = np.empty((len(points), 3), np.float32)
         placed[:, :2] = points
         placed[:, 2] = z
-        self._points.append(placed)
+        self._put(kind, placed, cells, colors)
+
+    def _put(self, kind: str, points: np.ndarray, cells: np.ndarray, colors) -> None:
+        """Add cells of points (n, 3); of k colours each is that of n / k points."""
+        self._points.append(points.astype(np.float32, copy=False))
         self._cells[kind].append(cells + self._n_points)
-        self._colors[kind].append((colors, len(cells)))
+        self._colors.append((colors, len(points) // max(len(colors), 1)))
         self._n_points += len(points)
 
     def write(self, output: vtkPolyData) -> None:
@@ -162,12 +168,11 @@ class Sketch:
         output.SetPoints(vtk_points(points))
         output.SetLines(cell_array(self._cells["lines"]))
         output.SetPolys(cell_array(self._cells["polys"]))
-        blocks = self._colors["lines"] + self._colors["polys"]
-        colors = [color for some, _ in blocks for color in some]
-        counts = [n if len(some) == 1 else 1 for some, n in blocks for _ in some]
+        colors = [color for some, _ in self._colors for color in some]
+        counts = [n for some, n in self._colors for _ in some]
         colors = np.repeat(np.array(colors, np.uint8).reshape(-1, 3), counts, axis=0)
-        output.GetCellData().AddArray(to_vtk(colors, COLOR))
-        output.GetCellData().SetActiveScalars(COLOR)
+        output.GetPointData().AddArray(to_vtk(colors, COLOR))
+        output.GetPointData().SetActiveScalars(COLOR)
 
 
 def vtk_points(points: np.ndarray) -> vtkPoints:

@@ -56,9 +56,3 @@ class SpaceSketch(Sketch):
         """Add cells of points (n, 2) in the plane of the present label."""
         placed = points @ np.array([RIGHT, UP]) + self._origin + (z + self._lift) * TOWARDS
         self._put(kind, placed, cells, colors)
-
-    def _put(self, kind: str, points: np.ndarray, cells: np.ndarray, colors) -> None:
-        self._points.append(points.astype(np.float32))
-        self._cells[kind].append(cells + self._n_points)
-        self._colors[kind].append((colors, len(cells)))
-        self._n_points += len(points)

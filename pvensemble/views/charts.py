@@ -28,7 +28,7 @@ def show(plot: Any, view: Any, port: int) -> Any:
 def show_axes(plot: Any, view: Any, port: int = 1) -> Any:
     """Show the axes of a plot, in the colours that they come with; they cannot be picked."""
     display = show(plot, view, port)
-    colors.direct_colors(display, COLOR)
+    colors.direct_colors(display, COLOR, "POINTS")
     display.LineWidth = 1.5
     display.Pickable = 0
     return display

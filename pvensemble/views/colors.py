@@ -38,11 +38,11 @@ SELECTION = (0.93, 0.05, 0.60)
 """Colour of the current selection in all views: none of the usual group colours."""
 
 
-def direct_colors(display: Any, array: str) -> None:
-    """Colour cells by an array that holds colours (unsigned char, 3 components)."""
+def direct_colors(display: Any, array: str, of: str = "CELLS") -> None:
+    """Colour cells or ``POINTS`` by an array of colours (unsigned char, 3 components)."""
     display.MapScalars = 0
     display.LookupTable = simple.GetColorTransferFunction(array)
-    display.ColorArrayName = ["CELLS", array]
+    display.ColorArrayName = [of, array]
 
 
 def luminance(display: Any, array: str, view: Any, limits: tuple[float, float]) -> Any:

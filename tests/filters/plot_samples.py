@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from pvensemble.filters._base import EnsembleAlgorithm
-from pvensemble.vtkdata.arrays import add_field, to_vtk
+from pvensemble.vtkdata.arrays import add_field, to_numpy, to_vtk
 from pvensemble.vtkdata.runs_output import add_column, add_measure, runs_to_polydata
 from pvensemble.vtkdata.time import publish_time_steps, requested_time
 
@@ -68,6 +68,21 @@ def cell_points(data, cell):
     """Return the points (n, 2) of a cell."""
     points = data.GetCell(cell).GetPoints()
     return np.array([points.GetPoint(k)[:2] for k in range(points.GetNumberOfPoints())])
+
+
+def cell_colors(axes):
+    """Return the colours (n_cells, 3) of cells whose points have one colour each: no mixtures."""
+    colors = to_numpy(axes.GetPointData().GetArray("color"))
+    found = []
+    for cells in (axes.GetLines(), axes.GetPolys()):
+        offsets, ids = (
+            to_numpy(a) for a in (cells.GetOffsetsArray(), cells.GetConnectivityArray())
+        )
+        starts = offsets[:-1]
+        first = colors[ids[starts]].reshape(-1, 3)
+        np.testing.assert_array_equal(colors[ids], np.repeat(first, np.diff(offsets), axis=0))
+        found.append(first)
+    return np.concatenate(found)
 
 
 def sizes(data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plot_samples import cell_points, make_runs
+from plot_samples import cell_colors, cell_points, make_runs
 from tensor_samples import make_activations, random_correlations
 
 from pvensemble.errors import PipelineError
@@ -132,7 +132,7 @@ def test_images_stand_above_in_grey_or_in_their_colours():
     _, bare = draw(sample_runs(1), one_group(random_maps(1, 4), images=None), Order="original",
                    Columns=1)  # fmt: skip
     assert axes.GetNumberOfPolys() - bare.GetNumberOfPolys() == 3 * 49
-    colors = to_numpy(axes.GetCellData().GetArray("color"))
+    colors = cell_colors(axes)
     levels = np.round(255 * (IMAGES[0] - IMAGES.min()) / np.ptp(IMAGES)).astype(np.uint8)
     grey = colors[axes.GetNumberOfLines() :][: 3 * 49]
     np.testing.assert_array_equal(grey, np.repeat(levels.reshape(-1, 1), 3, axis=1))
@@ -197,7 +197,7 @@ def test_dead_and_diverged_filters_are_marked_and_do_no_harm():
     finite = np.isfinite(a["activation"])
     assert (~finite).sum() == 2
     assert (np.abs(a["normalized"][finite]) <= 1).all()
-    colors = to_numpy(axes.GetCellData().GetArray("color"))[axes.GetNumberOfLines() :]
+    colors = cell_colors(axes)[axes.GetNumberOfLines() :]
     red = np.flatnonzero((colors == RED).all(axis=1)) + axes.GetNumberOfLines()
     rows = {int(4 * (1 - cell_points(axes, int(k))[:, 1].mean() / SIDE)) for k in red}
     assert rows == {1, 3}

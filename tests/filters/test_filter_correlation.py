@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plot_samples import cell_points, make_runs
+from plot_samples import cell_colors, cell_points, make_runs
 from tensor_samples import block_correlation, make_tensors, random_correlations
 
 from pvensemble.errors import PipelineError
@@ -55,7 +55,7 @@ def squares_of(cells):
 
 
 def colored_lines(axes, color):
-    colors = to_numpy(axes.GetCellData().GetArray("color"))[: axes.GetNumberOfLines()]
+    colors = cell_colors(axes)[: axes.GetNumberOfLines()]
     return [cell_points(axes, int(k)) for k in np.flatnonzero((colors == color).all(axis=1))]
 
 

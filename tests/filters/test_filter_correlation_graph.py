@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plot_samples import cell_points, make_runs, sizes
+from plot_samples import cell_colors, cell_points, make_runs, sizes
 from tensor_samples import make_tensors, random_correlations
 from topology_samples import make_topology, plot_of, reader_of
 
@@ -280,7 +280,7 @@ def test_playhead_and_axes(made):
 
     def red():
         axes = graph.GetOutputDataObject(1)
-        colors = to_numpy(axes.GetCellData().GetArray("color"))[: axes.GetNumberOfLines()]
+        colors = cell_colors(axes)[: axes.GetNumberOfLines()]
         return [cell_points(axes, int(k)) for k in np.flatnonzero((colors == RED).all(axis=1))]
 
     ((line),) = red()
@@ -351,7 +351,7 @@ def test_the_colours_are_those_of_the_similarity_plot_and_groups_have_dots(made)
     np.testing.assert_array_equal(*colors)
     assert len(np.unique(colors[0], axis=0)) > 2
     axes = graph.GetOutputDataObject(1)
-    dots = (to_numpy(axes.GetCellData().GetArray("color")) == (0x12, 0x34, 0x56)).all(axis=1)
+    dots = (cell_colors(axes) == (0x12, 0x34, 0x56)).all(axis=1)
     middles = [cell_points(axes, int(k))[:, :2].mean(axis=0) for k in np.flatnonzero(dots)]
     ends = [cell_points(outputs[0], cell)[-1, :2] for cell in (2, 5)]
     np.testing.assert_allclose(middles, ends, atol=1e-4)
@@ -367,5 +367,5 @@ def test_curves_that_do_not_follow_time_have_no_columns_of_a_step(made):
         assert published_time_steps(graph.GetExecutive().GetOutputInformation(1)) == made.steps
         assert curves.GetCellData().HasArray("high_correlations") == follow
         assert curves.GetCellData().HasArray("lab_color")
-        red = to_numpy(axes.GetCellData().GetArray("color")) == RED
+        red = cell_colors(axes) == RED
         assert red.all(axis=1).any()  # the playhead

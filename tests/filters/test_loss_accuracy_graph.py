@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from plot_samples import STEPS, StepSource, cell_points, make_runs, outputs, paper_runs, sizes
+from plot_samples import (
+    STEPS,
+    StepSource,
+    cell_colors,
+    cell_points,
+    make_runs,
+    outputs,
+    paper_runs,
+    sizes,
+)
 
 from pvensemble.filters._base import run
 from pvensemble.filters.loss_accuracy_graph import HEIGHT, WIDTH, LossAccuracyGraph
@@ -18,7 +27,7 @@ def draw(runs, **options):
 
 def red_lines(axes):
     """Return the points of the red line cells."""
-    colors = to_numpy(axes.GetCellData().GetArray("color"))[: axes.GetNumberOfLines()]
+    colors = cell_colors(axes)[: axes.GetNumberOfLines()]
     return [cell_points(axes, int(k)) for k in np.flatnonzero((colors == RED).all(axis=1))]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from plot_samples import make_runs, sizes
+from plot_samples import cell_colors, make_runs, sizes
 from surface_samples import STEPS, bowl, make_surface, reader_of, with_surfaces
 
 from pvensemble.errors import MissingArrayError, NotRecordedError, OptionError, PipelineError
@@ -216,13 +216,13 @@ def test_runs_left_out_upstream(tmp_path):
 
 # -- the present step ------------------------------------------------------------------------------
 def red_cells(axes) -> int:
-    colors = to_numpy(axes.GetCellData().GetArray("color"))
+    colors = cell_colors(axes)
     return int((colors == RED).all(axis=1).sum())
 
 
 def red_dots(axes):
     """Centres (n, 3) of the red discs: beside the heading, and upon the trajectories."""
-    colors = to_numpy(axes.GetCellData().GetArray("color"))
+    colors = cell_colors(axes)
     centres = []
     for c in np.flatnonzero((colors == RED).all(axis=1)):
         points = axes.GetCell(int(c)).GetPoints()  # of the one cell that VTK fills again

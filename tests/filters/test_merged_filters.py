@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plot_samples import make_runs
+from plot_samples import cell_colors, make_runs
 from tensor_samples import make_activations, make_tensors, random_correlations
 from vtkmodules.vtkCommonDataModel import vtkCompositeDataSet
 
@@ -61,7 +61,7 @@ def draw(algorithm, data, **options):
     run(algorithm, port=1)
     cells = algorithm.GetOutputDataObject(0).GetCellData()
     names = [cells.GetArrayName(k) for k in range(cells.GetNumberOfArrays())]
-    colors = to_numpy(algorithm.GetOutputDataObject(1).GetCellData().GetArray("color"))
+    colors = cell_colors(algorithm.GetOutputDataObject(1))
     return {n: to_numpy(cells.GetArray(n)).copy() for n in names}, colors.copy()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ensembles import LAYERS, make_ensemble, norm
-from plot_samples import STEPS, cell_points, make_runs, outputs, sizes
+from plot_samples import STEPS, cell_colors, cell_points, make_runs, outputs, sizes
 
 from pvensemble import schema
 from pvensemble.errors import NotRecordedError, OptionError, PipelineError
@@ -51,7 +51,7 @@ def some_runs(**more):
 
 
 def lines_of(axes, color):
-    colors = to_numpy(axes.GetCellData().GetArray("color"))[: axes.GetNumberOfLines()]
+    colors = cell_colors(axes)[: axes.GetNumberOfLines()]
     return [cell_points(axes, int(k)) for k in np.flatnonzero((colors == color).all(axis=1))]
 
 
@@ -186,9 +186,7 @@ def test_recorded_norms_of_an_ensemble_with_groups(tmp_path):
     expected = norm(LAYERS[1], schema.WEIGHT_NORM, 50, np.arange(4))
     np.testing.assert_allclose(column(weights, "present_weight_norm"), expected)
     np.testing.assert_allclose(column(gradients, "present_gradient_norm"), 1 / expected)
-    assert len(
-        [c for c in to_numpy(axes.GetCellData().GetArray("color")) if tuple(c) == (18, 52, 86)]
-    )
+    assert len([c for c in cell_colors(axes) if tuple(c) == (18, 52, 86)])
     assert sizes(weights).tolist() == [2] * 4  # steps 50 and 100
 
 

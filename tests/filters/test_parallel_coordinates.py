@@ -8,6 +8,7 @@ from plot_samples import (
     LEARNING_RATES,
     StepSource,
     add_groups,
+    cell_colors,
     cell_points,
     make_runs,
     outputs,
@@ -137,7 +138,7 @@ def test_thirteen_axes_have_labels_that_do_not_touch():
     runs = make_runs(columns, measures={f"P{k}": rng.uniform(0, 1, 30) for k in range(1, 4)})
     lines, axes, _ = draw(runs)
     assert len(read_axes(lines).names) == 13
-    assert axes.GetCellData().GetArray("color").GetNumberOfComponents() == 3
+    assert axes.GetPointData().GetArray("color").GetNumberOfComponents() == 3
     assert axes.GetNumberOfCells() == axes.GetNumberOfLines() + axes.GetNumberOfPolys()
     # Tick labels are the white boxes behind them: none reaches the axis to its left.
     x = read_axes(lines).x
@@ -153,7 +154,7 @@ def test_thirteen_axes_have_labels_that_do_not_touch():
 
 def label_boxes(axes):
     """Return (x0, y0, x1, y1) of all white boxes."""
-    colors = to_numpy(axes.GetCellData().GetArray("color"))
+    colors = cell_colors(axes)
     boxes = []
     for cell in np.flatnonzero((colors == 255).all(axis=1)):
         points = cell_points(axes, int(cell))
@@ -175,7 +176,7 @@ def test_axes_that_were_drawn_are_drawn_again_when_anything_changes():
         for _ in range(2):
             kept = outputs(plot, runs, **options)[1]
             fresh = draw(runs, **plot_settings(plot))[1]
-            for get in (lambda d: d.GetPoints().GetData(), lambda d: d.GetCellData().GetArray(0)):
+            for get in (lambda d: d.GetPoints().GetData(), lambda d: d.GetPointData().GetArray(0)):
                 np.testing.assert_array_equal(to_numpy(get(kept)), to_numpy(get(fresh)))
             assert read_axes(kept).names == read_axes(fresh).names
             n_fields = kept.GetFieldData().GetNumberOfArrays()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plot_samples import cell_points, make_runs, sizes
+from plot_samples import cell_colors, cell_points, make_runs, sizes
 from tensor_samples import make_tensors, random_correlations
 from topology_samples import make_topology, plot_of, reader_of
 
@@ -142,7 +142,7 @@ def test_text_counts_by_its_codes_and_one_parameter_makes_a_line():
 def legend_colors(axes):
     """Colours of the boxes to the right of the frame, by the place of their centre."""
     found = {}
-    colors = to_numpy(axes.GetCellData().GetArray("color"))
+    colors = cell_colors(axes)
     for k in range(axes.GetNumberOfLines(), axes.GetNumberOfCells()):
         x0, x1, y0, y1 = axes.GetCell(k).GetBounds()[:4]
         if axes.GetCell(k).GetNumberOfPoints() == 4 and x0 > SIDE:

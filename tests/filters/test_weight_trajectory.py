@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from dynamics_samples import STEPS, jitter, make_dynamics, straight, walk
-from plot_samples import cell_points, make_runs, sizes
+from plot_samples import cell_colors, cell_points, make_runs, sizes
 from tensor_samples import make_tensors
 from topology_samples import WatchedReader, plot_of
 
@@ -182,7 +182,7 @@ def test_where_the_runs_are_now_is_marked(made):
 
     def marks():
         axes = plot.GetOutputDataObject(1)
-        colors = to_numpy(axes.GetCellData().GetArray("color"))
+        colors = cell_colors(axes)
         red = np.flatnonzero((colors == RED).all(axis=1))
         cells = [cell_points(axes, int(k)) for k in red]
         return [c.mean(axis=0) for c in cells if len(c) > 4]  # discs; letters are triangles

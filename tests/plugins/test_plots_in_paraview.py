@@ -53,9 +53,9 @@ result["loss"] = picked(graph, 1, PointSize=3)
 def playhead(time):
     graph.UpdatePipeline(time)
     axes = servermanager.Fetch(graph, idx=2)
-    colors = vtk_to_numpy(axes.GetCellData().GetArray("color"))[: axes.GetNumberOfLines()]
-    red = [k for k, c in enumerate(colors) if tuple(c) == (200, 30, 30)]
-    return [axes.GetCell(k).GetPoints().GetPoint(0)[0] for k in red]
+    colors = vtk_to_numpy(axes.GetPointData().GetArray("color"))
+    lines = [axes.GetCell(k).GetPointIds().GetId(0) for k in range(axes.GetNumberOfLines())]
+    return [axes.GetPoint(i)[0] for i in lines if tuple(colors[i]) == (200, 30, 30)]
 
 times = list(reader.TimestepValues)
 result["times"] = times
