@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
 LOOPS = ("plain", "float32", "bf16", "native")
 
@@ -112,63 +112,21 @@ def _worker(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace):
-    """Return the preset's middle run and its data set."""
-    from pvensemble.train.config import load_config
-    from pvensemble.train.search import sample_runs
+    """Return configuration, middle run and data set of the preset."""
+    from plain_loop import data_of, runs_of
 
     overrides = [] if args.worker != "bf16" else ["train.precision=bf16"]
-    config = load_config(args.preset, overrides)
-    specs = sample_runs(config)
-    return config, specs[len(specs) // 2], _data(args, specs[0].settings)
-
-
-def _data(args: argparse.Namespace, settings):
-    import torch
-
-    from pvensemble.train.data import DataSets, Split, load_data
-
-    if args.data:
-        return load_data(settings.data, args.data)
-    shape = (3, 32, 32) if "cifar" in args.preset else (1, 28, 28)
-    torch.manual_seed(0)
-    split = Split(torch.randn(6000, *shape), torch.randint(0, 10, (6000,)))
-    return DataSets(split, split, split, 10, "random")
+    config, specs = runs_of(args.preset, overrides)
+    return config, specs[len(specs) // 2], data_of(args.preset, args.data, specs[0].settings)
 
 
 def _plain(args: argparse.Namespace):
     """Return a step of the plain loop."""
     import torch
-    from torch.nn import functional
-
-    from pvensemble.train.models import build_model
-    from pvensemble.train.schedules import lr_at
+    from plain_loop import plain_step
 
     _, spec, data = _run(args)
-    s = spec.settings
-    model = build_model(s.model, input_shape=data.input_shape, n_classes=10, seed=s.seed)
-    named = list(model.named_parameters())
-    groups = [
-        {"params": [p for n, p in named if not n.endswith("bias")], "factor": 1.0},
-        {"params": [p for n, p in named if n.endswith("bias")], "factor": s.bias_lr_multiplier},
-    ]
-    optimizer = torch.optim.SGD(
-        groups, lr=s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay
-    )
-    images, labels = data.train.images, data.train.labels
-    losses: list[float] = []
-
-    def step() -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = lr_at(s, len(losses)) * group["factor"]
-        batch = torch.randint(0, len(labels), (s.batch_size,))
-        optimizer.zero_grad()
-        logits = model(images[batch])
-        loss = functional.cross_entropy(logits, labels[batch])
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-
-    return step
+    return plain_step(spec.settings, data, torch.device("cpu"))
 
 
 def _ours(args: argparse.Namespace):
