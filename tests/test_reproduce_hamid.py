@@ -25,6 +25,7 @@ from reproduction import finding as shared
 
 from pvensemble.errors import SceneError
 from pvensemble.launcher.scenes import scene_file
+from pvensemble.train.config import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 RATES = np.repeat(0.01 * np.concatenate([0.9 ** np.arange(5, -1, -1), 1.1 ** np.arange(1, 6)]), 11)
@@ -309,18 +310,28 @@ def test_lower_correlations_are_told_from_higher_ones(mnist):
 
 
 def test_report_holds_every_finding_of_every_data_set(mnist, tmp_path):
-    both = {"mnist": mnist, "cifar10": kept("cifar10")}
-    for one in both.values():
+    every = {"mnist": mnist, "cifar10": kept("cifar10"), "longer": kept("cifar10-longer")}
+    for one in every.values():
         results.save(one, tmp_path)
     text = report.write(results.load_all(tmp_path), tmp_path).read_text()
     for key in paper.CLAIMS:
         assert f"| {key} | " in text
         assert f"- **{key}** holds when" in text
     assert "## MNIST" in text
-    assert "## CIFAR-10" in text
+    assert "## CIFAR-10\n" in text
+    assert "## CIFAR-10, fewer runs for longer\n" in text
+    assert text.count("| 9c |") == 3  # the summary, and either part of CIFAR-10
     assert "1,000 of 4,000 steps" in text
     assert "11 learning rates x 11 momenta |" in text
     assert "nan" not in text
+
+
+def test_a_part_of_a_grid_is_every_second_value_of_it():
+    (whole,) = load_config("cifar10").sessions
+    (part,) = load_config("cifar10", paper.DATA_SETS["cifar10-longer"].settings).sessions
+    for thinned, values in zip(part.space, whole.space, strict=True):
+        assert thinned.key == values.key
+        assert thinned.values == values.values[::2]
 
 
 def test_a_missing_directory_of_data_is_told(tmp_path):

@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> None:
     ensemble = folder / f"{name}.pvens"
     if not args.as_is:
         folder.mkdir(parents=True, exist_ok=True)
-        train(name, ensemble, need_data(args), args.set)
+        data_set = paper.DATA_SETS[name]
+        settings = [*data_set.settings, *args.set]
+        train(data_set.preset, ensemble, need_data(args), settings)
         train_variations(args)
     say(f"{name}: computing the findings")
     study = measure(name, ensemble)
@@ -107,9 +109,10 @@ def train_variations(args: argparse.Namespace) -> None:
         return
     settings = [f"steps={paper.INTERVAL[1]}", *args.set]
     corners = training.grid_settings(*training.CORNERS, args.seeds)
-    train(args.data_set, seeds, need_data(args), [*settings, *corners])
+    preset = paper.DATA_SETS[args.data_set].preset
+    train(preset, seeds, need_data(args), [*settings, *corners])
     larger = training.grid_settings(training.BEYOND, [paper.RED[1]], 1)
-    train(args.data_set, beyond, need_data(args), [*settings, *larger])
+    train(preset, beyond, need_data(args), [*settings, *larger])
 
 
 def variations(args: argparse.Namespace) -> dict | None:

@@ -115,6 +115,6 @@ def comparisons(results: dict[str, dict]) -> dict[str, list[Finding]]:
         if name == "mnist":
             continue
         found[name] = [similar_maps(kept, mnist), lower_correlations(kept, mnist)]
-        if name == "cifar10":
+        if paper.DATA_SETS[name].preset == "cifar10":
             found[name].append(smoother_embedding(kept, mnist))
     return found

@@ -380,7 +380,7 @@ def findings(study: Study) -> list[Finding]:
     """
     shared = (measures_agree, single_axes, diagonal_stripe, no_monotonic_trend, judged_early)
     found = [finding(study) for finding in shared]
-    if study.data_set == "cifar10":
+    if paper.DATA_SETS[study.data_set].preset == "cifar10":
         return [*found, stability_sign(study), counts_over_time(study, "9c")]
     found += [embedding_pattern(study), picked_runs(study), counts_over_time(study, "7b")]
     return found if study.data_set == "mnist" else [*found, stability_sign(study)]

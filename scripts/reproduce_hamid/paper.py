@@ -35,6 +35,8 @@ class DataSet:
     in_paper : bool
     clamps : dict
         Ranges of the measures; those the paper does not state are taken from the runs.
+    settings : tuple of str
+        Of ``pvensemble train`` where not the whole grid is trained.
     """
 
     title: str
@@ -42,11 +44,21 @@ class DataSet:
     steps: int
     in_paper: bool
     clamps: dict
+    settings: tuple[str, ...] = ()
 
+
+EVERY_SECOND = (
+    "session.space.learning_rate=[0.0059049,0.00729,0.009,0.011,0.01331,0.0161051]",
+    "session.space.momentum=[0.31381059609,0.387420489,0.4782969,0.59049,0.729,0.9]",
+)
+"""Every second value of either hyper-parameter: where all runs would take too long."""
 
 DATA_SETS = {
     "mnist": DataSet("MNIST", "mnist", 1000, True, CLAMPS),
     "cifar10": DataSet("CIFAR-10", "cifar10", 4000, True, {}),
+    "cifar10-longer": DataSet(
+        "CIFAR-10, fewer runs for longer", "cifar10", 4000, True, {}, EVERY_SECOND
+    ),
     "fashion-mnist": DataSet("Fashion-MNIST", "fashion-mnist", 1000, False, {}),
 }
 
