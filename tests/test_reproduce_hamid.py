@@ -23,8 +23,6 @@ from reproduce_hamid import comparison, findings, paper, report, results, statis
 from reproduce_hamid.runs import Layer, Study, correlations, times
 from reproduction import finding as shared
 
-from pvensemble.errors import SceneError
-from pvensemble.launcher.scenes import scene_file
 from pvensemble.train.config import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -427,11 +425,3 @@ def test_script_renders_both_figures(reproduced):
         assert picture.stat().st_size > 20_000
         assert picture.read_bytes()[:4] == b"\x89PNG"
         assert picture.name in (folder / "docs" / "reproduction" / "hamid.md").read_text()
-
-
-def test_a_scene_file_of_ones_own_is_found_by_its_path(tmp_path):
-    scene = tmp_path / "mine.py"
-    with pytest.raises(SceneError, match="mine.py"):
-        scene_file(str(scene))
-    scene.write_text("")
-    assert scene_file(str(scene)) == scene

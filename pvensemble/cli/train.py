@@ -6,35 +6,32 @@ import argparse
 import importlib.util
 import os
 import re
-import shlex
-import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pvensemble import schema
 from pvensemble.cli._ranks import (
     MISTAKE,
     Messages,
     add_join,
     find_ranks,
-    grace_advice,
     guarded,
     share_text,
     started_by,
 )
 from pvensemble.cli._signals import stop_on_signals
+from pvensemble.cli._train_texts import conclude, describe, failure_lines, resume_command
 from pvensemble.errors import ConfigError
 
 if TYPE_CHECKING:
     from pvensemble.cli._progress import ProgressDisplay
     from pvensemble.train.config import TrainConfig
     from pvensemble.train.ranks import Ranks
-    from pvensemble.train.training import TrainResult
 
 HELP = "train an ensemble of networks and record how they develop"
 INTERRUPTED = 130
+BACKENDS = ("bridge", "catalyst2")
+"""How pipelines are run; the first one by default."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--insitu-backend",
-        choices=("bridge", "catalyst2"),
-        default="bridge",
-        help="catalyst2: by Kitware's Catalyst 2, where it is installed",
+        choices=BACKENDS,
+        help="catalyst2: run them by Kitware's Catalyst 2, where it is installed",
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done, and end")
     parser.add_argument(
@@ -113,6 +109,8 @@ def _run(args: argparse.Namespace, ranks: Ranks) -> int:
     from pvensemble.insitu.pipeline import parse
 
     with ranks.agreement():
+        if args.insitu_backend and not args.insitu:
+            raise ConfigError("--insitu-backend: goes with --insitu, which says what is run")
         pipelines = parse(args.insitu)
         config, path = _prepare(args, ranks)
     return 0 if args.dry_run else _train(config, path, args, ranks, pipelines)
@@ -132,7 +130,7 @@ def _prepare(args: argparse.Namespace, ranks: Ranks) -> tuple[TrainConfig, Path]
     path = output_path(args.output, config)
     specs, repeated = sample_with_repeats(config)
     if ranks.rank == 0:
-        _describe(config, specs, repeated, path, args, ranks)
+        describe(config, specs, repeated, path, args, ranks)
     if args.dry_run:
         check_training(
             config,
@@ -181,54 +179,6 @@ def output_path(output: str | None, config: TrainConfig) -> Path:
     return path
 
 
-def _describe(
-    config: TrainConfig, specs: list, repeated: int, path: Path, args, ranks: Ranks
-) -> None:
-    """Print what will be trained and how large the recording will be."""
-    from pvensemble.cli._progress import size
-    from pvensemble.train.recording import recording_size
-    from pvensemble.train.search import group_runs
-
-    groups = "in " + _count(len(group_runs(specs)), "group")
-    if ranks.shared:
-        groups = f"over {ranks.size:,} {ranks.several}"
-    print(f"{config.name}: {_count(len(specs), 'run')} of {_steps(specs)} {groups}")
-    if repeated:
-        print(f"  {_count(repeated, 'run')} repeated in the search space; each is trained once")
-    for session in config.sessions:
-        n_runs = sum(spec.session == session.name for spec in specs)
-        axes = ", ".join(d.key for d in session.space) or "one run"
-        runs = _count(n_runs, "run")
-        print(f"  session {session.name}: {runs}, {session.method} over {axes}")
-    n_merging = sum(spec.settings.reduce.threshold is not None for spec in specs)
-    if n_merging:
-        print(f"  filters that do the same are merged in {_count(n_merging, 'run')}")
-    recording = recording_size(config, specs, args.data)
-    least = "at least " if ranks.shared else ""  # groups are cut once it is known what they cost
-    print(
-        f"  recording: {size(recording.bytes_total)} in {least}{recording.n_files:,} files, "
-        f"{recording.n_steps:,} recorded steps of {size(recording.bytes_per_step)} -> {path}"
-    )
-    free = shutil.disk_usage(path.absolute().parent).free
-    if recording.bytes_total > free:
-        print(f"  warning: only {size(free)} are free there; steps that do not fit are skipped")
-    if ranks.shared and grace_advice(os.environ):
-        print(f"  {grace_advice(os.environ)}")
-    sys.stdout.flush()
-
-
-def _count(n: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def _steps(specs: list) -> str:
-    """Return how many steps the runs have, or the range."""
-    steps = sorted({spec.settings.steps for spec in specs})
-    most = _count(steps[-1], "step")
-    return most if len(steps) == 1 else f"{steps[0]:,} to {most}"
-
-
 def _train(
     config: TrainConfig, path: Path, args: argparse.Namespace, ranks: Ranks, pipelines: list
 ) -> int:
@@ -238,7 +188,7 @@ def _train(
 
     first = ranks.rank == 0
     display = ProgressDisplay(sys.stderr) if first else Messages(sys.stderr, ranks.rank)
-    observer = _observer(pipelines, args.insitu_backend, display)
+    observer = _observer(pipelines, args.insitu_backend or BACKENDS[0], display)
     with stop_on_signals() as stop:
         if observer is not None:
             observer.ends_when(stop.is_set)
@@ -262,25 +212,8 @@ def _train(
     if ranks.shared:
         print(share_text(ranks, result), flush=True)
     if first:
-        _conclude(result, path, resume_command(args, ranks))
+        conclude(result, path, resume_command(args, ranks))
     return INTERRUPTED if result.interrupted else 0
-
-
-def _conclude(result: TrainResult, path: Path, resume: str) -> None:
-    """Print how the training ended."""
-    from pvensemble.cli._progress import states_text
-
-    if result.interrupted:
-        print(
-            f"interrupted; everything recorded is safe in {path}\ngo on with: {resume}",
-            file=sys.stderr,
-        )
-        return
-    if schema.FAILED in result.states:
-        print(f"try again with: {resume}", file=sys.stderr)
-    print(f"{path}: {states_text(result.states)}")
-    if result.n_merged:
-        print(f"{_count(result.n_merged, 'filter')} merged; see: pvensemble merges {path}")
 
 
 def _observer(pipelines: list, backend: str, display: ProgressDisplay | Messages):
@@ -290,31 +223,3 @@ def _observer(pipelines: list, backend: str, display: ProgressDisplay | Messages
     from pvensemble.insitu.observer import InSitu
 
     return InSitu(pipelines, display.say, backend)
-
-
-def failure_lines(failures: Sequence[tuple[str, str]], most: int = 3) -> list[str]:
-    """Return what a summary says of runs that failed, given as (run_id, reason)."""
-    shown = [f"{run_id}: {reason}" for run_id, reason in failures[:most]]
-    if len(failures) < 2:
-        return [f"1 run failed: {text}" for text in shown]
-    lines = [f"{len(failures):,} runs failed:", *(f"  {text}" for text in shown)]
-    if len(failures) > most:
-        lines.append(f"  … and {len(failures) - most} more; runs.csv has all reasons")
-    return lines
-
-
-def resume_command(args: argparse.Namespace, ranks: Ranks) -> str:
-    """Return the command that continues this training."""
-    words = ["mpiexec", "-n", str(ranks.size)] if ranks.shared and not args.join else []
-    words += ["pvensemble", "train", args.config]
-    words += ["-o", args.output] if args.output else []
-    words += ["--data", args.data] if args.data else []
-    for pipeline in args.insitu:
-        words += ["--insitu", pipeline]
-    if args.insitu_backend != "bridge":
-        words += ["--insitu-backend", args.insitu_backend]
-    for override in args.set:
-        words += ["--set", override]
-    words += ["--device", args.device] if args.device != "auto" else []
-    words += ["--workers", str(args.workers)] if args.workers is not None else []
-    return shlex.join([*words, *(["--join", str(args.join)] if args.join else ["--resume"])])

@@ -111,8 +111,9 @@ def _picture_size(value: str) -> Verdict:
 def _scenes(value: str) -> Verdict:
     try:
         scene_files(value)
-    except SceneError:
-        return False, f"any of {', '.join(scene_names())}, or a scene file (.py) that is there"
+    except SceneError as error:
+        allowed = f"any of {', '.join(scene_names())}, or a scene file (.py) that is there"
+        return False, f"{allowed} ({error})"
     return True, ""
 
 

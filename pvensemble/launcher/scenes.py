@@ -6,6 +6,7 @@ purpose: readable, and independent of ParaView's state format.
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -30,15 +31,49 @@ def scene_file(name: str) -> Path:
     Raises
     ------
     SceneError
-        There is no scene of that name, or no such file.
+        There is no scene of that name, or no such file, or it makes no scene.
     """
     if name.endswith(".py"):
         if not Path(name).is_file():
             raise SceneError(f"no scene file {name}")
+        check_scene(Path(name))
         return Path(name).absolute()
     if name not in scene_names():
         raise SceneError(f"no scene {name!r}{did_you_mean(name, scene_names())}")
     return scene_folder() / f"{name}.py"
+
+
+def check_scene(path: Path) -> None:
+    """Refuse a file that makes no scene, without running it.
+
+    Raises
+    ------
+    SceneError
+        It is not Python, or binds no name ``build`` outside functions.
+    """
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        raise SceneError(f"{path} is not Python: line {error.lineno}: {error.msg}") from None
+    except (OSError, ValueError) as error:
+        raise SceneError(f"{path} cannot be read: {error}") from None
+    if not any("build" in _bound(statement) for statement in tree.body):
+        raise SceneError(f"{path} makes no scene: it has no function build(path), see state_files/")
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """Return names that a statement outside functions may bind."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return {statement.name}
+    names = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
 
 
 def scene_files(names: str) -> list[Path]:

@@ -70,6 +70,7 @@ def test_each_pipeline_has_a_name_of_its_own(tmp_path):
         ("images:views=true", r"views: got 'true', allowed: yes, no"),
         ("images:scene=nosuch", r"scene: got 'nosuch', allowed: any of performance, .*weights, or"),
         ("images:scene=topology,gone.py", r"scene: got 'topology,gone.py'"),
+        (f"images:scene={__file__}", r"a scene file \(\.py\) that is there \(.* makes no scene"),
         ("live:port=x", r"insitu live: port: got 'x', allowed: a whole number from 1 to 65535$"),
         ("live:port=65536", r"port: got '65536'"),
         ("live:port=", r"port: got ''"),
@@ -78,6 +79,12 @@ def test_each_pipeline_has_a_name_of_its_own(tmp_path):
 def test_mistakes_are_named(text, message):
     with pytest.raises(ConfigError, match=message):
         parse([text])
+
+
+def test_a_backend_without_a_pipeline_is_told(capsys, tmp_path):
+    command = ["train", "digits", "-o", str(tmp_path / "x.pvens"), "--dry-run"]
+    assert main([*command, "--insitu-backend", "catalyst2"]) == 2
+    assert "--insitu-backend: goes with --insitu, which says what is run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

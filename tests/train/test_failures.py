@@ -13,7 +13,7 @@ import pytest
 from training_cases import TOML, everything, tiny_config
 
 from pvensemble.cli import main
-from pvensemble.cli.train import failure_lines
+from pvensemble.cli._train_texts import failure_lines
 from pvensemble.errors import DataError, TrainingError
 from pvensemble.store import Ensemble
 from pvensemble.store.check import check_ensemble
