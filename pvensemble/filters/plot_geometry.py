@@ -104,8 +104,6 @@ class Sketch:
         """
         height = text_height(text, size)
         base = _VALIGN[valign] * height
-        turn = math.radians(angle)
-        rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
         lines = text.split("\n")
         if box:
             pad = 0.18 * size
@@ -113,7 +111,7 @@ class Sketch:
             x0, x1 = left - pad, left + text_width(text, size) + pad
             y0, y1 = base - pad, base + height + pad
             corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-            self.polygon(corners @ rotation + (x, y), WHITE, Z_BOX)
+            self.polygon(_turned(corners, angle) + (x, y), WHITE, Z_BOX)
         for k, line in enumerate(lines):
             glyph = glyphs(line)
             if not len(glyph.triangles):
@@ -122,8 +120,7 @@ class Sketch:
                 _ALIGN[align] * glyph.width * size,
                 base + (len(lines) - 1 - k) * LINE_HEIGHT * size,
             )
-            points = glyph.points * size + offset
-            points = (points @ rotation if angle else points) + (x, y)
+            points = _turned(glyph.points * size + offset, angle) + (x, y)
             self._add("polys", points, glyph.triangles, [color], Z_TEXT)
 
     def add(self, other: Sketch, x: float, y: float, *, upright: bool = False) -> None:
@@ -173,6 +170,15 @@ class Sketch:
         colors = np.repeat(np.array(colors, np.uint8).reshape(-1, 3), counts, axis=0)
         output.GetPointData().AddArray(to_vtk(colors, COLOR))
         output.GetPointData().SetActiveScalars(COLOR)
+
+
+def _turned(points: np.ndarray, angle: float) -> np.ndarray:
+    """Return points (n, 2) turned about the origin by degrees, counter-clockwise."""
+    if not angle:
+        return points
+    turn = math.radians(angle)
+    cos, sin = math.cos(turn), math.sin(turn)
+    return points @ np.array([[cos, sin], [-sin, cos]])
 
 
 def vtk_points(points: np.ndarray) -> vtkPoints:
