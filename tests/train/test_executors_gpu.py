@@ -1,4 +1,4 @@
-"""The vectorized executor on a CUDA device against the sequential one on the CPU."""
+"""Training and loss surfaces on a CUDA device against the CPU."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pytest
 import torch
 from training_cases import everything, tiny_config
 
+from pvensemble.train.loss_surface import loss_surface
+from pvensemble.train.surface_options import SurfaceOptions
 from pvensemble.train.trainer import train
 
 pytestmark = [
@@ -38,3 +40,15 @@ def test_cuda_resumes(tmp_path):
     asked = iter([False] * 3 + [True] * 1000)
     train(config, tmp_path / "e.pvens", device="cuda", stop=lambda: next(asked))
     assert train(config, tmp_path / "e.pvens", device="cuda", resume=True).states["COMPLETE"] == 4
+
+
+def test_cuda_measures_the_same_loss_surface(tmp_path):
+    path = tmp_path / "e.pvens"
+    train(tiny_config(tmp_path, "record.networks=all"), path, workers=0)
+    cpu, gpu = (
+        loss_surface(path, SurfaceOptions((1,), size=7, images=50, name=name), device=name)
+        for name in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(gpu.loss, cpu.loss, rtol=1e-4)
+    np.testing.assert_allclose(gpu.accuracy, cpu.accuracy, atol=1.01 / 50)
+    np.testing.assert_allclose(gpu.path_loss, cpu.path_loss, rtol=1e-4)
