@@ -66,8 +66,8 @@ def text_height(text: str, size: float) -> float:
 
 
 def wrapped(text: str, max_width: float, size: float) -> str:
-    """Break a text after ``_ - . / :`` or a space so that its lines fit if they can."""
-    pieces = re.findall(r"[^_\-./: ]*[_\-./: ]*", text)
+    """Break a text after ``_ - . / :`` or a space so that its lines fit if they can, no number."""
+    pieces = re.findall(r"(?:[^_\-./: ]|\.(?=\d)|(?<=\de)-(?=\d))*[_\-./: ]*", text)
     lines = [""]
     for piece in filter(None, pieces):
         if lines[-1] and text_width((lines[-1] + piece).rstrip(), size) > max_width:

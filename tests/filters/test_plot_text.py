@@ -62,6 +62,8 @@ def test_long_names_break_after_separators():
     assert wrapped("weight_decay_rate", 0.1, 1.0) == "weight_\ndecay_\nrate"
     assert wrapped("weight_decay_rate", 99.0, 1.0) == "weight_decay_rate"
     assert wrapped("momentum", 0.1, 1.0) == "momentum"
+    assert wrapped("conv1.weight, stress 0.36", 0.1, 1.0) == "conv1.\nweight,\nstress\n0.36"
+    assert wrapped("lr=1e-3/2.5:7-8", 0.1, 1.0) == "lr=1e-3/\n2.5:\n7-\n8"
 
 
 def drawn_bounds(*args, **options):
