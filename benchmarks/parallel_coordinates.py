@@ -90,7 +90,7 @@ def our_view(runs, density_above):
     sources = [produced(plot.GetOutputDataObject(port)) for port in range(3)]
     simple.Show(sources[0], view)
     axes = simple.Show(sources[1], view)
-    simple.ColorBy(axes, ("CELLS", "color"))
+    simple.ColorBy(axes, ("POINTS", "color"))
     axes.MapScalars = 0
     if plot.GetOutputDataObject(2).GetNumberOfPoints():
         image = simple.Show(sources[2], view)
