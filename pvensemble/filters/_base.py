@@ -211,7 +211,7 @@ class EnsembleAlgorithm(RunsInput):
         data = [vtkDataObject.GetData(port) for port in ports]
         if not data or None in data:
             return None
-        if self._team is None and self.keeps_steps:
+        if self._keeps_several:
             return (self.GetExecutive().GetPipelineMTime(),)
         inputs: tuple = tuple(each.GetUpdateTime() for each in data)
         if self._team is None:
@@ -222,8 +222,12 @@ class EnsembleAlgorithm(RunsInput):
         """Keep the outputs for when time comes back to the step."""
         if state is not None and not self.aborted():
             outputs = [self.output(outInfo, port) for port in range(self.GetNumberOfOutputPorts())]
-            several = self.keeps_steps and self._team is None
-            self._kept.keep(state, step, outputs, MAX_BYTES if several else 0)
+            self._kept.keep(state, step, outputs, MAX_BYTES if self._keeps_several else 0)
+
+    @property
+    def _keeps_several(self) -> bool:
+        """Whether more than the last step is kept: not among processes, which must all agree."""
+        return self.keeps_steps and self._team is None
 
     def _show(self, error: Exception) -> None:
         """Show an error in the output window, with its traceback when it is a bug."""

@@ -6,8 +6,9 @@ import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvensemble.errors import ConfigError
+from pvensemble.errors import ConfigError, PVEnsembleError
 from pvensemble.insitu.options import Option, option
+from pvensemble.launcher.source import parse_python
 
 
 @dataclass
@@ -38,13 +39,9 @@ def read_script(path: Path) -> Script:
         It cannot be read, is not Python, or its ``OPTIONS`` are not what they should be.
     """
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except SyntaxError as error:
-        raise ConfigError(
-            f"--insitu: {path} is not Python: line {error.lineno}: {error.msg}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--insitu: {path} cannot be read: {error}") from None
+        tree = parse_python(path)
+    except PVEnsembleError as error:
+        raise ConfigError(f"--insitu: {error}") from None
     script = Script((ast.get_docstring(tree) or "").partition("\n")[0])
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else []

@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 
 import pvensemble
-from pvensemble.errors import SceneError, did_you_mean
+from pvensemble.errors import PVEnsembleError, SceneError, did_you_mean
+from pvensemble.launcher.source import parse_python
 from pvensemble.schema import MANIFEST_SUFFIX
 
 
@@ -52,11 +53,9 @@ def check_scene(path: Path) -> None:
         It is not Python, or binds no name ``build`` outside functions.
     """
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except SyntaxError as error:
-        raise SceneError(f"{path} is not Python: line {error.lineno}: {error.msg}") from None
-    except (OSError, ValueError) as error:
-        raise SceneError(f"{path} cannot be read: {error}") from None
+        tree = parse_python(path)
+    except PVEnsembleError as error:
+        raise SceneError(str(error)) from None
     if not any("build" in _bound(statement) for statement in tree.body):
         raise SceneError(f"{path} makes no scene: it has no function build(path), see state_files/")
 
